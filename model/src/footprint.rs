@@ -1,0 +1,164 @@
+//! What a step will touch, known before it runs and shown in every plan.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{Effect, Repeat};
+
+/// What one step touches. Pure: made from the step's input alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Footprint {
+    /// How far the step reaches.
+    pub effect: Effect,
+    /// What a second execution would do.
+    pub repeat: Repeat,
+    /// What it reads, in words of the field: ``database `prod` ``.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<String>,
+    /// What it creates, changes or removes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub writes: Vec<String>,
+    /// Names of the runbook's `connections` that it uses; each must exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<ConnectionUse>,
+    /// Names of the runbook's `stores` that it uses; each must exist.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stores: Vec<String>,
+    /// URLs or hosts it talks to besides its connections and stores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
+    /// Programs it starts, found on `PATH` by the preflight stage.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<Tool>,
+    /// Locks it takes in a database, in words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub locks: Vec<String>,
+    /// The step waits for a person; machine time stands still meanwhile.
+    #[serde(default)]
+    pub waits_for_person: bool,
+}
+
+/// A named connection as a step uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionUse {
+    /// The name under `connections:`.
+    pub name: String,
+    /// The step changes data there.
+    pub writes: bool,
+    /// The step refuses a connection that is `protected` (a scratch database).
+    pub must_be_unprotected: bool,
+}
+
+/// A program a step starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// The program's name, looked up on `PATH`.
+    pub name: String,
+    /// The client's major version must be at least the server's of this connection
+    /// (<https://www.postgresql.org/docs/current/app-pgdump.html>, Notes).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_older_than_server: Option<String>,
+}
+
+impl Footprint {
+    /// A footprint that touches nothing yet; the other fields are filled by the builders below.
+    pub fn new(effect: Effect, repeat: Repeat) -> Self {
+        Self {
+            effect,
+            repeat,
+            reads: Vec::new(),
+            writes: Vec::new(),
+            connections: Vec::new(),
+            stores: Vec::new(),
+            endpoints: Vec::new(),
+            tools: Vec::new(),
+            locks: Vec::new(),
+            waits_for_person: false,
+        }
+    }
+
+    /// Adds something it reads.
+    #[must_use]
+    pub fn reads(mut self, what: impl Into<String>) -> Self {
+        self.reads.push(what.into());
+        self
+    }
+
+    /// Adds something it creates, changes or removes.
+    #[must_use]
+    pub fn writes(mut self, what: impl Into<String>) -> Self {
+        self.writes.push(what.into());
+        self
+    }
+
+    /// Adds a connection it only reads from.
+    #[must_use]
+    pub fn reads_connection(mut self, name: &str) -> Self {
+        self.connections.push(ConnectionUse {
+            name: name.to_owned(),
+            writes: false,
+            must_be_unprotected: false,
+        });
+        self
+    }
+
+    /// Adds a connection it changes.
+    #[must_use]
+    pub fn writes_connection(mut self, name: &str) -> Self {
+        self.connections.push(ConnectionUse {
+            name: name.to_owned(),
+            writes: true,
+            must_be_unprotected: false,
+        });
+        self
+    }
+
+    /// Adds a scratch connection: changed freely, and refused when `protected`.
+    #[must_use]
+    pub fn scratch_connection(mut self, name: &str) -> Self {
+        self.connections.push(ConnectionUse {
+            name: name.to_owned(),
+            writes: true,
+            must_be_unprotected: true,
+        });
+        self
+    }
+
+    /// Adds a store.
+    #[must_use]
+    pub fn store(mut self, name: &str) -> Self {
+        self.stores.push(name.to_owned());
+        self
+    }
+
+    /// Adds an endpoint.
+    #[must_use]
+    pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Adds a program.
+    #[must_use]
+    pub fn tool(mut self, name: &str) -> Self {
+        self.tools.push(Tool { name: name.to_owned(), not_older_than_server: None });
+        self
+    }
+
+    /// Adds a PostgreSQL client program that may not be older than the server of `connection`.
+    #[must_use]
+    pub fn pg_tool(mut self, name: &str, connection: &str) -> Self {
+        self.tools.push(Tool {
+            name: name.to_owned(),
+            not_older_than_server: Some(connection.to_owned()),
+        });
+        self
+    }
+
+    /// Adds a lock, in words.
+    #[must_use]
+    pub fn lock(mut self, what: impl Into<String>) -> Self {
+        self.locks.push(what.into());
+        self
+    }
+}
