@@ -44,7 +44,7 @@ pub trait StepKind: Send + Sync {
     /// One line on what it does.
     fn summary(&self) -> &'static str;
     /// The documentation in Markdown, with the fixed headings.
-    fn manual(&self) -> &'static str;
+    fn manual(&self) -> String;
     /// The version of the kind's input and output.
     fn version(&self) -> u32;
     /// JSON Schema of `with`.

@@ -1,11 +1,13 @@
 //! The pure half of `runbook`: YAML text to a checked plan, events, state, decisions and
 //! the formats that outlive a release. No I/O, no clock, no async runtime.
 
+pub mod approval;
 pub mod catalog;
 pub mod effect;
 pub mod footprint;
 pub mod ids;
 pub mod node;
+pub mod node_de;
 pub mod plan;
 pub mod proof;
 pub mod step_error;

@@ -1,0 +1,38 @@
+//! Connections and stores as a step gets them: rendered, with their secrets read.
+
+use model::proof::Level;
+use secrecy::SecretString;
+
+/// A PostgreSQL target, rendered. Parts that are absent take libpq's defaults.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectionSettings {
+    /// The name under `connections:`.
+    pub name: String,
+    /// The whole URL; it may hold a password.
+    pub url: Option<SecretString>,
+    /// Host name, address, or the folder of a unix socket.
+    pub host: Option<String>,
+    /// Port.
+    pub port: Option<String>,
+    /// Database name.
+    pub dbname: Option<String>,
+    /// Role.
+    pub user: Option<String>,
+    /// Password.
+    pub password: Option<SecretString>,
+    /// libpq's `sslmode`.
+    pub sslmode: Option<String>,
+    /// The runbook does not call it scratch.
+    pub protected: bool,
+}
+
+/// A backup store, rendered.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The name under `stores:`.
+    pub name: String,
+    /// `file:///path`.
+    pub url: String,
+    /// The lowest proof level at which a set counts as proven.
+    pub min_proof: Level,
+}
