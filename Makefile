@@ -1,0 +1,35 @@
+# `make demo` and `make test` do all the set-up they need; see README.md.
+SHELL := bash
+CARGO := PATH="$$HOME/.cargo/bin:$$PATH" cargo
+
+.PHONY: demo test lint deny advisories schemas docs bench install-demo install-test
+
+demo: install-demo
+	$(CARGO) build --locked --package runbook --package lab
+	scripts/demo
+
+test: install-test lint deny
+	$(CARGO) test --locked --workspace
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	scripts/check-layers
+
+# Licences, banned crates and sources.
+deny:
+	command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
+	$(CARGO) deny --locked --offline check bans licenses sources
+
+# Known vulnerabilities; needs the advisory database, so not part of `make test`.
+advisories:
+	$(CARGO) deny check advisories
+
+bench:
+	benches/run
+
+install-demo:
+	scripts/install demo
+
+install-test:
+	scripts/install test
