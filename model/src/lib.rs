@@ -10,5 +10,6 @@ pub mod node;
 pub mod node_de;
 pub mod plan;
 pub mod proof;
+pub mod set;
 pub mod step_error;
 pub mod units;
