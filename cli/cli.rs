@@ -1,0 +1,356 @@
+//! The command line: clap types only. What they mean is resolved in `settings`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done · 1 run failed · 2 invalid usage or runbook (nothing was executed)
+· 3 preflight failed (nothing was executed) · 4 refused or locked · 5 needs an operator
+· 6 journal or evidence damaged · 7 cancelled · 8 a gate failed · 70 a bug";
+
+/// A recovery engine for PostgreSQL applications.
+///
+/// Runbooks are YAML files: backups, restores, failovers as typed steps. They are checked,
+/// planned, run with a journal, and leave a report of what was proved and how long it took.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, after_help = EXIT_STATUS, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Flags that every command knows.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Folder of journals and logs; by default the XDG state folder.
+    #[arg(long, global = true, env = "RUNBOOK_STATE", value_name = "FOLDER")]
+    pub(crate) state: Option<PathBuf>,
+    /// When to use colours; `NO_COLOR` is honoured.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+/// When to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Text for people or JSON for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// For programs: one JSON document, or one JSON object a line for a stream.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check runbooks; every problem in one pass, nothing is executed.
+    #[command(after_help = "Example:\n  runbook validate runbooks/*.yaml")]
+    Validate(Validate),
+    /// Show what a run would do; touches nothing: no process, no socket, no secret.
+    #[command(after_help = "Example:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown")]
+    Plan(Plan),
+    /// Run a runbook, journalled step by step.
+    #[command(
+        after_help = "Examples:\n  runbook run runbooks/daily-backup.yaml -p store=file:///backups\n  \
+                      runbook run full-restore.yaml -p source=app -p database=app_restored --incident-at 2026-11-20T02:00:00Z"
+    )]
+    Run(Run),
+    /// Go on with a run that was interrupted, paused or is waiting.
+    #[command(after_help = "Example:\n  runbook resume 01JD")]
+    Resume(Resume),
+    /// Show where a run stands.
+    #[command(after_help = "Example:\n  runbook status --exit-code")]
+    Status(Status),
+    /// List the runs of the state folder, newest first.
+    #[command(after_help = "Example:\n  runbook runs --format json")]
+    Runs(Runs),
+    /// Print the logs of a run's steps.
+    #[command(after_help = "Example:\n  runbook logs 01JD dump")]
+    Logs(Logs),
+    /// Say what became of a step in doubt.
+    #[command(after_help = "Example:\n  runbook resolve 01JD notify --applied --reason \"seen in the channel\"")]
+    Resolve(Resolve),
+    /// Cancel a run; its holder stops the steps that run.
+    #[command(after_help = "Example:\n  runbook cancel 01JD --reason \"wrong database\"")]
+    Cancel(Cancel),
+    /// Report a run: what was done, RTO three ways, RPO, phases.
+    #[command(after_help = "Example:\n  runbook report 01JD --format json > report.json")]
+    Report(Report),
+    /// Look at the sets of a store.
+    #[command(subcommand)]
+    Backups(Backups),
+    /// List the step kinds, or show one with its inputs, outputs and an example.
+    #[command(after_help = "Example:\n  runbook steps pg.dump")]
+    Steps(Steps),
+    /// Print the JSON Schema of a runbook.
+    #[command(after_help = "Example:\n  runbook schema > schemas/runbook.schema.json")]
+    Schema,
+    /// Explain an error code.
+    #[command(after_help = "Example:\n  runbook explain RB0231")]
+    Explain(Explain),
+    /// Print completions for a shell.
+    #[command(after_help = "Example:\n  source <(runbook completions bash)")]
+    Completions(Completions),
+}
+
+/// Parameters of the runbook.
+#[derive(Debug, Args)]
+pub(crate) struct Params {
+    /// Sets a parameter; may be repeated.
+    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub(crate) params: Vec<(String, String)>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Runbooks to check.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How problems are printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The runbook.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: Params,
+    /// How the plan is printed.
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
+    /// Write the plan to a file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// How a plan is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PlanFormat {
+    /// For a terminal.
+    Text,
+    /// For a pull request.
+    Markdown,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(crate) struct Run {
+    /// The runbook.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: Params,
+    /// Show the plan and stop, as `runbook plan` does.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
+    #[arg(long, value_name = "TIME", value_parser = timestamp)]
+    pub(crate) incident_at: Option<jiff::Timestamp>,
+    /// Answer yes to questions on the terminal that the starter may answer.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not wait for people: stop with exit status 5 when an approval is needed.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// Skip the preflight stage; what is missing then shows when a step needs it.
+    #[arg(long)]
+    pub(crate) no_preflight: bool,
+    /// How progress is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) run: RunRef,
+    /// Answer yes to questions on the terminal that the starter may answer.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Do not wait for people: stop with exit status 5 when an approval is needed.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
+    /// How progress is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// A run, by a unique prefix of its id.
+#[derive(Debug, Args)]
+pub(crate) struct RunRef {
+    /// The run's id or a unique prefix; without it, the only open run.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) run: RunRef,
+    /// Exit with the status the run itself would have.
+    #[arg(long)]
+    pub(crate) exit_code: bool,
+    /// How the status is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Logs {
+    /// The run's id or a unique prefix.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// Only this step.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("resolution").required(true).args(["applied", "not_applied"]))]
+pub(crate) struct Resolve {
+    /// The run's id or a unique prefix.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The step in doubt.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// It happened.
+    #[arg(long)]
+    pub(crate) applied: bool,
+    /// It did not happen.
+    #[arg(long)]
+    pub(crate) not_applied: bool,
+    /// How you know.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// The step's outputs as JSON, when later steps need them.
+    #[arg(long, value_name = "JSON", requires = "applied")]
+    pub(crate) output: Option<String>,
+    /// Do not ask for the step id to be typed.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) run: RunRef,
+    /// Why.
+    #[arg(long, value_name = "TEXT", default_value = "cancelled by an operator")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Report {
+    /// The run's id or a unique prefix; without it, the newest run.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: Option<String>,
+    /// How the report is printed.
+    #[arg(long, value_enum, default_value_t = ReportFormat::Markdown)]
+    pub(crate) format: ReportFormat,
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReportFormat {
+    /// For people.
+    Markdown,
+    /// For programs.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Backups {
+    /// List the sets of a store with age, size, and how far each is proven.
+    #[command(after_help = "Example:\n  runbook backups list --store file:///var/backups/runbook")]
+    List(BackupsList),
+    /// Show one set: its manifest in short and its proofs.
+    #[command(after_help = "Example:\n  runbook backups show --store file:///backups --database app latest")]
+    Show(BackupsShow),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupsList {
+    /// URL of the store.
+    #[arg(long, env = "RUNBOOK_STORE", value_name = "URL")]
+    pub(crate) store: String,
+    /// Only sets of this database.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: Option<String>,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupsShow {
+    /// URL of the store.
+    #[arg(long, env = "RUNBOOK_STORE", value_name = "URL")]
+    pub(crate) store: String,
+    /// The database the set was made of.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) database: String,
+    /// The set's id, or `latest`.
+    #[arg(value_name = "SET", default_value = "latest")]
+    pub(crate) set: String,
+    /// How the set is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Steps {
+    /// A step kind.
+    #[arg(value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The code, as an error prints it.
+    #[arg(value_name = "CODE")]
+    pub(crate) code: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// The shell.
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as `name=value`")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn timestamp(text: &str) -> Result<jiff::Timestamp, String> {
+    text.parse().map_err(|_| "write it as RFC 3339 with a zone, such as `2026-11-20T02:00:00Z`".to_owned())
+}
