@@ -1,1 +1,10 @@
 //! A laboratory of real servers on loopback, for tests, the demo and rehearsals.
+//!
+//! Everything here is blocking and needs no async runtime of the caller, so the same calls serve
+//! plain tests and asynchronous ones.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "the laboratory is made of effects: servers, files, time"
+)]
+
+pub mod cluster;
