@@ -10,6 +10,7 @@ pub mod node;
 pub mod node_de;
 pub mod plan;
 pub mod proof;
+pub mod retention;
 pub mod set;
 pub mod step_error;
 pub mod units;
