@@ -3,6 +3,9 @@
 
 use engine::registry::{DynStep, Registry};
 
+pub mod pg;
+pub mod store;
+
 /// Every step kind, in the order of the documentation.
 pub static STEPS: &[&dyn DynStep] = &[];
 

@@ -1,0 +1,100 @@
+//! The environment of PostgreSQL's client programs: the password lies in a private file, never
+//! in an argument or a variable.
+//! <https://www.postgresql.org/docs/current/libpq-pgpass.html>
+#![expect(clippy::disallowed_methods, reason = "the home of the password file for client programs")]
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use engine::context::StepContext;
+use engine::process::Program;
+use model::step_error::StepError;
+use secrecy::ExposeSecret;
+
+use super::connection::application_name;
+use super::target::Target;
+
+/// A password file in the step's scratch folder, gone with the value.
+pub struct Pgpass {
+    path: Option<PathBuf>,
+    variables: Vec<(&'static str, String)>,
+}
+
+impl Pgpass {
+    /// Writes the file, mode 0600, for one target.
+    pub fn write(ctx: &StepContext, target: &Target) -> Result<Self, StepError> {
+        let mut variables = vec![
+            ("PGHOST", target.host.clone()),
+            ("PGPORT", target.port.to_string()),
+            ("PGUSER", target.user.clone()),
+            ("PGDATABASE", target.dbname.clone()),
+            ("PGSSLMODE", target.tls.as_str().to_owned()),
+            ("PGAPPNAME", application_name(ctx)),
+            ("PGCONNECT_TIMEOUT", "15".to_owned()),
+            ("PGCLIENTENCODING", "UTF8".to_owned()),
+        ];
+        variables.extend(target.options.clone().map(|options| ("PGOPTIONS", options)));
+        if let Some(path) = &target.root_cert {
+            variables.push(("PGSSLROOTCERT", path.to_string_lossy().into_owned()));
+        }
+        let path = match &target.password {
+            Some(password) => Some(write(&ctx.scratch_folder()?, password.expose_secret())?),
+            None => None,
+        };
+        let pgpass = path.as_deref().unwrap_or(Path::new("/dev/null"));
+        variables.push(("PGPASSFILE", pgpass.to_string_lossy().into_owned()));
+        Ok(Self { path, variables })
+    }
+
+    /// Gives a program the environment.
+    pub fn apply(&self, program: Program) -> Program {
+        self.variables.iter().fold(program, |program, (name, value)| program.env(name, value))
+    }
+}
+
+impl Drop for Pgpass {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+fn write(folder: &Path, password: &str) -> Result<PathBuf, StepError> {
+    let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
+    let failed = |error: std::io::Error| {
+        StepError::transient("RB0513", "the password file could not be written").caused_by(&error)
+    };
+    let free = (0_u32..).map(|number| folder.join(format!("pgpass.{number}")));
+    for path in free {
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        match opened {
+            Ok(mut file) => {
+                file.write_all(format!("*:*:*:*:{escaped}\n").as_bytes()).map_err(failed)?;
+                return Ok(path);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    unreachable!("there is always a free number")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_private_and_escaped() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = write(folder.path(), "p:w\\").unwrap();
+        let second = write(folder.path(), "other").unwrap();
+        assert_ne!(first, second);
+        assert_eq!(fs::read_to_string(&first).unwrap(), "*:*:*:*:p\\:w\\\\\n");
+        assert_eq!(fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+}
