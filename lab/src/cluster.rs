@@ -93,13 +93,8 @@ impl Cluster {
             home.sweep(&programs)?;
         }
         let Claimed { path, owner } = home.claim(programs.account())?;
-        let mut cluster = Self {
-            folder: path,
-            programs,
-            port: 0,
-            password: String::new(),
-            owner: Some(owner),
-        };
+        let mut cluster =
+            Self { folder: path, programs, port: 0, password: String::new(), owner: Some(owner) };
         cluster.initialise(&home, options)?;
         if let Err(error) = cluster.start_on_a_free_port() {
             // The folder stays for its log; the next process sweeps it.
@@ -111,15 +106,12 @@ impl Cluster {
 
     /// Takes up a cluster that was detached, by its folder. Dropping the value leaves it running.
     pub fn attach(folder: &Path) -> Result<Self, ClusterError> {
-        let foreign = |reason: String| ClusterError::NotACluster {
-            folder: folder.to_path_buf(),
-            reason,
-        };
+        let foreign =
+            |reason: String| ClusterError::NotACluster { folder: folder.to_path_buf(), reason };
         let recorded = fs::read_to_string(port_file(folder))
             .map_err(|error| foreign(format!("cannot read its port: {error}")))?;
-        let port = recorded
-            .parse()
-            .map_err(|error| foreign(format!("its port is no number: {error}")))?;
+        let port =
+            recorded.parse().map_err(|error| foreign(format!("its port is no number: {error}")))?;
         Ok(Self {
             folder: folder.to_path_buf(),
             programs: Programs::find()?,
@@ -215,10 +207,7 @@ impl Cluster {
         if rows.len() == 1 {
             return Ok(rows.remove(0));
         }
-        Err(ClusterError::NotOneRow {
-            rows: rows.len(),
-            sql: sql.to_owned(),
-        })
+        Err(ClusterError::NotOneRow { rows: rows.len(), sql: sql.to_owned() })
     }
 
     /// Runs a query and hands back the text of its rows, columns divided by `|`.
@@ -257,11 +246,9 @@ impl Cluster {
                 .arg(self.data_dir()),
         );
         match started {
-            Err(ClusterError::Program { stderr, .. }) => Err(ClusterError::Start {
-                message: stderr,
-                tail: last_lines(&log),
-                log,
-            }),
+            Err(ClusterError::Program { stderr, .. }) => {
+                Err(ClusterError::Start { message: stderr, tail: last_lines(&log), log })
+            }
             other => other.map(drop),
         }
     }
@@ -327,19 +314,14 @@ impl Drop for Cluster {
         if self.owner.is_some()
             && let Err(error) = home::remove(&self.folder, &self.programs)
         {
-            eprintln!(
-                "the laboratory left `{}` behind: {error}",
-                self.folder.display()
-            );
+            eprintln!("the laboratory left `{}` behind: {error}", self.folder.display());
         }
     }
 }
 
 fn base_url(start: &str, database: &str) -> Url {
     let mut url = Url::parse(start).expect("the address is well formed");
-    url.path_segments_mut()
-        .expect("the address has a path")
-        .push(database);
+    url.path_segments_mut().expect("the address has a path").push(database);
     url
 }
 

@@ -1,8 +1,5 @@
 //! Private clusters: they start, answer, refuse, stop, come back and leave nothing behind.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests look at processes and files from outside"
-)]
+#![expect(clippy::disallowed_methods, reason = "tests look at processes and files from outside")]
 
 use std::process::Command;
 
@@ -17,11 +14,7 @@ fn psql_by_url(cluster: &Cluster, url: &str) -> (Option<i32>, String) {
         .args(["-XAtc", "select current_database()", url])
         .output()
         .unwrap();
-    let text = if done.status.success() {
-        done.stdout
-    } else {
-        done.stderr
-    };
+    let text = if done.status.success() { done.stdout } else { done.stderr };
     (done.status.code(), String::from_utf8(text).unwrap())
 }
 
@@ -39,10 +32,7 @@ fn it_answers_on_socket_and_tcp_and_refuses_a_wrong_password() {
     let wrong = cluster.url(name).replace(cluster.password(), "wrong");
     let (status, said) = psql_by_url(&cluster, &wrong);
     assert_eq!(status, Some(2));
-    assert!(
-        said.contains("password authentication failed for user \"postgres\""),
-        "{said}"
-    );
+    assert!(said.contains("password authentication failed for user \"postgres\""), "{said}");
 
     cluster.drop_database(name).unwrap();
     let again = cluster.drop_database(name).unwrap_err().to_string();
@@ -58,16 +48,9 @@ fn sql_runs_to_the_first_error() {
          select 1/0; drop table t;",
     );
     assert!(failed.unwrap_err().to_string().contains("division by zero"));
-    let rows = cluster
-        .query("postgres", "select * from t order by a")
-        .unwrap();
+    let rows = cluster.query("postgres", "select * from t order by a").unwrap();
     assert_eq!(rows, ["1|x\ny", "2|"]);
-    assert_eq!(
-        cluster
-            .query_one("postgres", "select count(*) from t")
-            .unwrap(),
-        "2"
-    );
+    assert_eq!(cluster.query_one("postgres", "select count(*) from t").unwrap(), "2");
     let none = cluster.query_one("postgres", "select a from t where a = 3");
     assert!(matches!(none, Err(ClusterError::NotOneRow { rows: 0, .. })));
 }
@@ -75,29 +58,18 @@ fn sql_runs_to_the_first_error() {
 #[test]
 fn it_stops_starts_again_and_goes_with_its_value() {
     let cluster = cluster();
-    cluster
-        .execute("postgres", "create table kept as select 7 as n")
-        .unwrap();
+    cluster.execute("postgres", "create table kept as select 7 as n").unwrap();
     cluster.stop().unwrap();
-    let down = cluster
-        .query_one("postgres", "select 1")
-        .unwrap_err()
-        .to_string();
+    let down = cluster.query_one("postgres", "select 1").unwrap_err().to_string();
     assert!(down.contains("No such file or directory"), "{down}");
     cluster.start_again().unwrap();
-    assert_eq!(
-        cluster.query_one("postgres", "select n from kept").unwrap(),
-        "7"
-    );
+    assert_eq!(cluster.query_one("postgres", "select n from kept").unwrap(), "7");
 
     let (folder, url) = (cluster.host_dir().to_path_buf(), cluster.url("postgres"));
     let program = cluster.program("psql");
     drop(cluster);
     assert!(!folder.exists());
-    let refused = Command::new(program)
-        .args(["-XAtc", "select 1", &url])
-        .output()
-        .unwrap();
+    let refused = Command::new(program).args(["-XAtc", "select 1", &url]).output().unwrap();
     assert_eq!(refused.status.code(), Some(2));
 }
 
@@ -132,12 +104,7 @@ fn a_detached_cluster_outlives_its_value_and_is_taken_up_again() {
 fn identities_differ_only_when_asked_for() {
     let identity = |options: ClusterOptions| {
         let cluster = options.start().unwrap();
-        cluster
-            .query_one(
-                "postgres",
-                "select system_identifier from pg_control_system()",
-            )
-            .unwrap()
+        cluster.query_one("postgres", "select system_identifier from pg_control_system()").unwrap()
     };
     let copied = identity(ClusterOptions::new());
     assert_eq!(copied, identity(ClusterOptions::new()));
@@ -146,17 +113,11 @@ fn identities_differ_only_when_asked_for() {
 
 #[test]
 fn a_server_that_cannot_start_says_where_its_log_is() {
-    let refused = ClusterOptions::new()
-        .setting("work_mem", "a lot")
-        .start()
-        .unwrap_err();
+    let refused = ClusterOptions::new().setting("work_mem", "a lot").start().unwrap_err();
     let ClusterError::Start { log, tail, .. } = refused else {
         panic!("{refused}");
     };
-    assert!(
-        tail.contains("invalid value for parameter \"work_mem\": \"a lot\""),
-        "{tail}"
-    );
+    assert!(tail.contains("invalid value for parameter \"work_mem\": \"a lot\""), "{tail}");
     assert!(log.is_file());
     std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
 }

@@ -83,10 +83,6 @@ pub(super) trait Attempt<T> {
 
 impl<T> Attempt<T> for io::Result<T> {
     fn attempt(self, action: &'static str, path: &std::path::Path) -> Result<T, ClusterError> {
-        self.map_err(|source| ClusterError::Io {
-            action,
-            path: path.to_path_buf(),
-            source,
-        })
+        self.map_err(|source| ClusterError::Io { action, path: path.to_path_buf(), source })
     }
 }

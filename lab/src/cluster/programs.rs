@@ -122,9 +122,7 @@ fn on_path() -> Option<PathBuf> {
     std::env::split_paths(&path).find_map(|folder| {
         // The link's target, so that the other programs of the same version are beside it.
         let real = fs::canonicalize(folder.join("initdb")).ok()?;
-        real.parent()
-            .filter(|bin| is_server(bin))
-            .map(Path::to_path_buf)
+        real.parent().filter(|bin| is_server(bin)).map(Path::to_path_buf)
     })
 }
 
@@ -142,9 +140,7 @@ fn newest_of(versions: &Path) -> Option<PathBuf> {
 }
 
 fn is_server(bin: &Path) -> bool {
-    ["initdb", "pg_ctl", "postgres", "psql"]
-        .iter()
-        .all(|program| bin.join(program).is_file())
+    ["initdb", "pg_ctl", "postgres", "psql"].iter().all(|program| bin.join(program).is_file())
 }
 
 fn account_in(passwd: &str) -> Option<Account> {

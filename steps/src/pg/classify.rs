@@ -81,7 +81,6 @@ fn by_state(state: &str) -> Verdict {
     match state {
         "3D000" => hinted(Permanent, "RB0503", "check the connection's `dbname`"),
         "40001" | "40P01" => verdict(Transient, "RB0506"),
-        "40003" => verdict(Ambiguous, "RB0505"),
         "42501" => hinted(
             NeedsOperator,
             "RB0509",
@@ -93,15 +92,14 @@ fn by_state(state: &str) -> Verdict {
             "RB0507",
             "raise `max_locks_per_transaction` on the server or lower `jobs`",
         ),
-        "53300" => verdict(Transient, "RB0504"),
         "55P03" => hinted(
             Transient,
             "RB0508",
             "another session holds the lock: see `pg_locks`, or raise `lock_timeout`",
         ),
         "57014" => verdict(Transient, "RB0511"),
-        "57P01" | "57P02" | "57P05" => verdict(Ambiguous, "RB0505"),
-        "57P03" => verdict(Transient, "RB0504"),
+        "40003" | "57P01" | "57P02" | "57P05" => verdict(Ambiguous, "RB0505"),
+        "53300" | "57P03" => verdict(Transient, "RB0504"),
         "57P04" => verdict(Permanent, "RB0503"),
         "0A000" => verdict(Permanent, "RB0510"),
         _ => by_state_class(state),
@@ -137,7 +135,8 @@ fn is_tls(error: &Error) -> bool {
     let mut next = error.source();
     while let Some(cause) = next {
         let inside = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if cause.is::<rustls::Error>() || inside.is_some_and(|inner| inner.is::<rustls::Error>()) {
+        let inside_is_tls = matches!(inside, Some(inner) if inner.is::<rustls::Error>());
+        if cause.is::<rustls::Error>() || inside_is_tls {
             return true;
         }
         next = cause.source();

@@ -1,1 +1,128 @@
-//! Backup stores.
+//! Backup stores: write-once objects by path. `file://` is built in; other kinds follow the same
+//! contract.
+
+mod error;
+mod file;
+mod folder;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::context::StepContext;
+use engine::settings::StoreSettings;
+use jiff::Timestamp;
+use model::step_error::StepError;
+use sha2::{Digest, Sha256};
+
+pub use self::error::StoreError;
+pub use self::file::FileStore;
+
+/// A boxed future of a store.
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// What a store says of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// Its path, from the store's root, parts joined by `/`.
+    pub path: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was committed.
+    pub modified: Timestamp,
+}
+
+/// Write-once objects by path. An object is there whole or not at all; it is never overwritten.
+pub trait Store: Send + Sync {
+    /// Starts a new object. It appears under its path at [`ObjectWriter::commit`]; a writer that
+    /// is dropped leaves nothing.
+    fn put_new<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Box<dyn ObjectWriter>>;
+    /// Opens an object for reading from its start.
+    fn open<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Box<dyn ObjectReader>>;
+    /// Every object under a folder, in the order of their paths; none when there is no folder.
+    fn list<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, Vec<ObjectInfo>>;
+    /// The names of the folders in a folder, in order.
+    fn folders<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, Vec<String>>;
+    /// What is at that path.
+    fn stat<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Option<ObjectInfo>>;
+    /// Removes an object; nothing happens when it is not there.
+    fn remove<'a>(&'a self, path: &'a str) -> StoreFuture<'a, ()>;
+    /// Removes a folder with all it holds; nothing happens when it is not there.
+    fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, ()>;
+    /// Removes what writers that were killed left under a folder; gives the number of parts.
+    fn sweep<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, u64>;
+    /// Bytes that can still be written, where the store can tell.
+    fn free_space(&self) -> StoreFuture<'_, Option<u64>>;
+    /// The store as a person knows it: `file:///var/backups/lms`.
+    fn describe(&self) -> String;
+}
+
+/// An object on its way into the store.
+pub trait ObjectWriter: Send {
+    /// Adds bytes.
+    fn write(&mut self, chunk: Bytes) -> StoreFuture<'_, ()>;
+    /// Makes the object durable and visible; fails when its path is taken.
+    fn commit(self: Box<Self>) -> StoreFuture<'static, ()>;
+}
+
+/// An object on its way out of the store.
+pub trait ObjectReader: Send {
+    /// The next bytes; nothing at the end.
+    fn read(&mut self) -> StoreFuture<'_, Option<Bytes>>;
+}
+
+/// The named store of the runbook.
+pub async fn open_named(ctx: &StepContext, name: &str) -> Result<Arc<dyn Store>, StepError> {
+    Ok(open(&ctx.store(name).await?)?)
+}
+
+/// A store by its settings. Makes its root folder (0700) when only that is missing.
+pub fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
+    Ok(Arc::new(FileStore::open(&settings.url)?))
+}
+
+/// The size and SHA-256 of an object as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256, lower-case hex.
+    pub sha256: String,
+}
+
+/// Lower-case hex of a SHA-256.
+pub fn hex(digest: impl AsRef<[u8]>) -> String {
+    use std::fmt::Write;
+    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String succeeds");
+        text
+    })
+}
+
+/// Writes a small object whole.
+pub async fn put_bytes(
+    store: &dyn Store,
+    path: &str,
+    bytes: impl Into<Bytes>,
+) -> Result<Written, StoreError> {
+    let bytes = bytes.into();
+    let written = Written { bytes: bytes.len() as u64, sha256: hex(Sha256::digest(&bytes)) };
+    let mut writer = store.put_new(path).await?;
+    writer.write(bytes).await?;
+    writer.commit().await?;
+    Ok(written)
+}
+
+/// Reads an object of at most `limit` bytes whole.
+pub async fn read_bytes(store: &dyn Store, path: &str, limit: u64) -> Result<Vec<u8>, StoreError> {
+    let mut reader = store.open(path).await?;
+    let mut bytes = Vec::new();
+    while let Some(chunk) = reader.read().await? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() as u64 > limit {
+            return Err(StoreError::TooLarge { path: path.to_owned(), limit });
+        }
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,119 @@
+//! What can go wrong with a store, and what it means for a step.
+
+use std::io;
+
+use model::step_error::StepError;
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The `url` is of no kind that is known.
+    #[error("`{url}` is not a store: it is `file:///` and an absolute path")]
+    Url {
+        /// As written.
+        url: String,
+    },
+    /// The path leaves the store or goes through a symbolic link.
+    #[error("`{path}` is no path in a store: {why}")]
+    Refused {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// Nothing is at that path.
+    #[error("`{path}` is not in the store")]
+    Missing {
+        /// The path.
+        path: String,
+    },
+    /// Something is at that path already.
+    #[error("`{path}` is in the store already, and objects are never overwritten")]
+    Exists {
+        /// The path.
+        path: String,
+    },
+    /// No more bytes fit.
+    #[error("the store is full: `{path}` could not be written")]
+    Full {
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The account may not do that.
+    #[error("the store refuses access to `{path}`")]
+    Denied {
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A small object is not small.
+    #[error("`{path}` has more than {limit} bytes")]
+    TooLarge {
+        /// The path.
+        path: String,
+        /// The most it may have.
+        limit: u64,
+    },
+    /// Anything else.
+    #[error("the store failed at `{path}`")]
+    Io {
+        /// The path.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StoreError {
+    /// An error of the system at `path`.
+    pub(super) fn of(path: &str, source: io::Error) -> Self {
+        let path = path.to_owned();
+        let code = rustix::io::Errno::from_io_error(&source);
+        match code {
+            Some(rustix::io::Errno::LOOP) => {
+                Self::Refused { path, why: "it goes through a symbolic link" }
+            }
+            Some(rustix::io::Errno::NOTDIR) => {
+                Self::Refused { path, why: "part of it is not a folder" }
+            }
+            Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG) => {
+                Self::Full { path, source }
+            }
+            _ => match source.kind() {
+                io::ErrorKind::NotFound => Self::Missing { path },
+                io::ErrorKind::AlreadyExists => Self::Exists { path },
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Self::Denied { path, source }
+                }
+                _ => Self::Io { path, source },
+            },
+        }
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(error: StoreError) -> Self {
+        use std::error::Error;
+        let message = error.to_string();
+        let made = match &error {
+            StoreError::Url { .. } => Self::permanent("RB0600", message),
+            StoreError::Refused { .. } => Self::permanent("RB0601", message),
+            StoreError::Missing { .. } => Self::permanent("RB0602", message)
+                .hint("check the store's `url`; its folder must lie in one that exists"),
+            StoreError::Exists { .. } => Self::permanent("RB0603", message),
+            StoreError::Full { .. } => Self::needs_operator("RB0604", message)
+                .hint("free space in the store, then resume; the unfinished set was removed"),
+            StoreError::Denied { .. } => Self::needs_operator("RB0605", message)
+                .hint("let the account that runs `runbook` read and write the store"),
+            StoreError::TooLarge { .. } => Self::permanent("RB0606", message),
+            StoreError::Io { .. } => Self::transient("RB0607", message),
+        };
+        match error.source() {
+            Some(cause) => made.caused_by(cause),
+            None => made,
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The contract of a store, on `file://`.
+#![expect(clippy::disallowed_methods, reason = "tests look at the files behind the store")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use bytes::Bytes;
+use model::step_error::{ErrorClass, StepError};
+use steps::store::{FileStore, Store, StoreError, put_bytes, read_bytes};
+
+fn store(folder: &Path) -> FileStore {
+    FileStore::open(&format!("file://{}", folder.display())).unwrap()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn an_object_appears_whole_and_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("new");
+    let store = store(&root);
+    let mut writer = store.put_new("sets/a/one").await.unwrap();
+    writer.write(Bytes::from_static(b"first ")).await.unwrap();
+    assert_eq!(store.stat("sets/a/one").await.unwrap(), None);
+    assert_eq!(store.list("sets").await.unwrap(), vec![]);
+    writer.write(Bytes::from_static(b"second")).await.unwrap();
+    writer.commit().await.unwrap();
+    assert_eq!(read_bytes(&store, "sets/a/one", 100).await.unwrap(), b"first second");
+    assert_eq!(store.stat("sets/a/one").await.unwrap().unwrap().bytes, 12);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&root), 0o700);
+    assert_eq!(mode(&root.join("sets/a")), 0o700);
+    assert_eq!(mode(&root.join("sets/a/one")), 0o600);
+    assert_eq!(names(&root.join("sets/a")), ["one"]);
+}
+
+#[tokio::test]
+async fn an_object_is_never_overwritten_also_in_a_race() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let early = store.put_new("one").await.unwrap();
+    put_bytes(&store, "one", "kept").await.unwrap();
+    assert!(matches!(early.commit().await, Err(StoreError::Exists { .. })));
+    assert!(matches!(put_bytes(&store, "one", "other").await, Err(StoreError::Exists { .. })));
+    assert_eq!(read_bytes(&store, "one", 100).await.unwrap(), b"kept");
+    assert_eq!(names(folder.path()), ["one"]);
+}
+
+#[tokio::test]
+async fn a_writer_that_is_dropped_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let mut writer = store.put_new("one").await.unwrap();
+    writer.write(Bytes::from_static(b"x")).await.unwrap();
+    assert_eq!(names(folder.path()).len(), 1);
+    drop(writer);
+    assert_eq!(names(folder.path()).len(), 0);
+}
+
+#[tokio::test]
+async fn parts_of_a_killed_writer_are_no_objects_and_are_swept_but_not_those_of_a_living_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    let living = store.put_new("sets/living").await.unwrap();
+    fs::write(folder.path().join("sets/.part-1-0"), "left").unwrap();
+    assert_eq!(store.list("sets").await.unwrap(), vec![]);
+    assert_eq!(store.sweep("sets").await.unwrap(), 1);
+    living.commit().await.unwrap();
+    assert_eq!(names(&folder.path().join("sets")), ["living"]);
+    assert_eq!(store.sweep("nothing").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn no_path_leads_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("secret"), "x").unwrap();
+    let root = folder.path().join("store");
+    let store = store(&root);
+    symlink(&outside, root.join("link")).unwrap();
+    symlink(outside.join("secret"), root.join("file")).unwrap();
+    for path in
+        ["../outside/secret", "/etc/passwd", "a//b", "", ".hidden", "a/./b", "link/secret", "file"]
+    {
+        let refused = read_bytes(&store, path, 100).await;
+        assert!(matches!(refused, Err(StoreError::Refused { .. })), "{path}: {refused:?}");
+        let refused = put_bytes(&store, path, "x").await;
+        let is_refused =
+            matches!(refused, Err(StoreError::Refused { .. } | StoreError::Exists { .. }));
+        assert!(is_refused, "{path}: {refused:?}");
+    }
+    store.remove("file").await.unwrap();
+    assert_eq!(names(&outside), ["secret"]);
+}
+
+#[tokio::test]
+async fn folders_are_listed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(folder.path());
+    for path in ["sets/b/two", "sets/a/one", "sets/a/deep/three"] {
+        put_bytes(&store, path, "x").await.unwrap();
+    }
+    assert_eq!(store.folders("sets").await.unwrap(), ["a", "b"]);
+    assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
+    let listed = store.list("sets").await.unwrap();
+    let paths: Vec<_> = listed.iter().map(|object| object.path.as_str()).collect();
+    assert_eq!(paths, ["sets/a/deep/three", "sets/a/one", "sets/b/two"]);
+    store.remove_folder("sets/a").await.unwrap();
+    store.remove_folder("sets/a").await.unwrap();
+    store.remove("sets/b/two").await.unwrap();
+    store.remove("sets/b/two").await.unwrap();
+    assert_eq!(store.list("sets").await.unwrap(), vec![]);
+    assert!(store.free_space().await.unwrap().unwrap() > 0);
+}
+
+#[test]
+fn a_store_needs_a_folder_that_exists_above_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = format!("file://{}/a/b", folder.path().display());
+    assert!(matches!(FileStore::open(&deep), Err(StoreError::Missing { .. })));
+    for url in ["s3://bucket", "file://relative", "/var/backups", "file:"] {
+        let error = FileStore::open(url).err().map(StepError::from).map(|error| error.code);
+        assert!(
+            matches!(error.as_deref(), Some("RB0600" | "RB0607" | "RB0602")),
+            "{url}: {error:?}"
+        );
+    }
+}
