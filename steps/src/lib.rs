@@ -1,13 +1,24 @@
 //! The typed steps, one file each, and the [`STEPS`] slice from which the schema, the pages,
 //! `runbook steps`, completions and the compliance tests come.
 
-use engine::registry::{DynStep, Registry};
+use engine::registry::{DynStep, Registry, Typed};
+
+pub mod command;
+pub mod flow;
+pub mod human;
+#[cfg(test)]
+mod testing;
 
 pub mod pg;
 pub mod store;
 
 /// Every step kind, in the order of the documentation.
-pub static STEPS: &[&dyn DynStep] = &[];
+pub static STEPS: &[&dyn DynStep] = &[
+    &Typed::<command::run::Run>::new(),
+    &Typed::<flow::wait::Wait>::new(),
+    &Typed::<flow::pass::Pass>::new(),
+    &Typed::<human::approve::Approve>::new(),
+];
 
 /// The registry of [`STEPS`].
 pub const REGISTRY: Registry = Registry(STEPS);

@@ -1,0 +1,3 @@
+//! Steps that run a program of the user's.
+
+pub mod run;

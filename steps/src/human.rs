@@ -1,0 +1,3 @@
+//! Steps that a person does.
+
+pub mod approve;
