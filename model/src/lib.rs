@@ -9,6 +9,7 @@ pub mod ids;
 pub mod node;
 pub mod node_de;
 pub mod plan;
+pub mod preview;
 pub mod proof;
 pub mod retention;
 pub mod secret;
