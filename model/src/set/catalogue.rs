@@ -18,6 +18,10 @@ pub struct CatalogueObject {
     /// Which one, quoted as SQL quotes it and qualified by its schema:
     /// `orders_user_fk on public.orders`. Unique within its category.
     pub identity: String,
+    /// The identity of the object it is part of or says something about: a column's table, the
+    /// table that an owner owns. When that object is missing, this one is not named as well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub belongs_to: Option<String>,
     /// What is recorded of it, by name. Never a physical identifier, size or position.
     pub attributes: BTreeMap<String, String>,
 }
@@ -70,8 +74,10 @@ categories! {
     DatabaseSetting "database setting" Complete;
     /// `ALTER ROLE ... IN DATABASE ... SET`; a restore applies it again from the manifest.
     RoleSetting "role setting" Complete;
-    /// An extension and its version.
+    /// An extension and its schema.
     Extension "extension" Complete;
+    /// The version of an extension. `pg_restore` installs the newest one the server has.
+    ExtensionVersion "extension version" recorded;
     /// A schema.
     Schema "schema" Complete;
     /// A procedural language.

@@ -23,7 +23,7 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// What a session that reads or writes content sets, so that text does not depend on the
 /// server's, the database's or the role's settings. `row_security = off` makes a policy that would hide rows an error.
-const PINS: &str = "\
+pub const PINS: &str = "\
     SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET extra_float_digits = 3; SET bytea_output = 'hex'; \
     SET xmloption = 'content'; SET search_path = pg_catalog; \

@@ -1,5 +1,6 @@
 //! Steps that work on a PostgreSQL database, and what they share.
 
+pub mod catalogue;
 pub mod classify;
 pub mod connection;
 mod environment;
