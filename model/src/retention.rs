@@ -11,6 +11,7 @@ use jiff::{Timestamp, Zoned};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::proof::{Level, Proof};
 use crate::set::SetId;
 use crate::set::manifest::Scope;
 
@@ -172,6 +173,17 @@ impl Rule {
     }
 }
 
+/// Whether a set with these proofs is proven at `min`: the newest proof that tried for it passed,
+/// and none after that failed at whatever it tried for. Proofs of another manifest count for
+/// nothing.
+pub fn is_proven(proofs: &[Proof], manifest_sha256: &str, min: Level) -> bool {
+    let mut newest_first: Vec<&Proof> =
+        proofs.iter().filter(|proof| proof.manifest_sha256 == manifest_sha256).collect();
+    newest_first.sort_by_key(|proof| std::cmp::Reverse(proof.finished));
+    let deciding = newest_first.iter().find(|proof| !proof.passed || proof.asked >= min);
+    deciding.is_some_and(|proof| proof.passed)
+}
+
 /// Judges every set, newest first. Sets of each label and scope are judged apart. The order is
 /// that of the moments the sets hold, never of names.
 ///
@@ -287,6 +299,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::set::difference::Checked;
     use crate::set::id::utc_stamp;
 
     fn at(text: &str) -> Timestamp {
@@ -442,6 +455,55 @@ mod tests {
         let verdicts = retain(&sets, &Policy::new(keep, 1).unwrap(), at("2026-11-20T03:00:00Z"));
         let fates: Vec<_> = verdicts.iter().map(|verdict| verdict.fate).collect();
         assert_eq!(fates, [Fate::Keep, Fate::Keep, Fate::Keep, Fate::Delete]);
+    }
+
+    fn proof(day: u32, asked: Level, passed: bool, manifest: &str) -> Proof {
+        let finished = at(&format!("2026-11-{day:02}T03:00:00Z"));
+        Proof {
+            version: crate::proof::VERSION,
+            set: "20261101T020000Z-00000001".parse().unwrap(),
+            database: "lms".to_owned(),
+            manifest_sha256: manifest.to_owned(),
+            asked,
+            reached: passed.then_some(asked),
+            passed,
+            difference_count: u64::from(!passed),
+            differences: Vec::new(),
+            checked: Checked::default(),
+            exclusions: Vec::new(),
+            started: finished,
+            finished,
+            duration_ms: 0,
+            run: ulid::Ulid::nil().into(),
+            step: "verify".parse().unwrap(),
+            attempt: 1,
+            scratch: None,
+            runbook: String::new(),
+            programs: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_newest_proof_that_tried_for_the_level_decides_unless_a_later_one_failed() {
+        let proven = |proofs: &[Proof]| is_proven(proofs, "m", Level::Identical);
+        let identical = proof(1, Level::Identical, true, "m");
+        assert!(!proven(&[]));
+        assert!(proven(std::slice::from_ref(&identical)));
+        assert!(!proven(&[proof(1, Level::Restorable, true, "m")]));
+        assert!(proven(&[proof(1, Level::Usable, true, "m")]));
+        assert!(!proven(&[proof(1, Level::Identical, true, "another manifest")]));
+        assert!(proven(&[proof(2, Level::Stored, true, "m"), identical.clone()]));
+        assert!(!proven(&[identical.clone(), proof(2, Level::Stored, false, "m")]));
+        assert!(!proven(&[identical.clone(), proof(2, Level::Identical, false, "m")]));
+        assert!(!proven(&[
+            identical,
+            proof(2, Level::Identical, false, "m"),
+            proof(3, Level::Stored, true, "m"),
+        ]));
+        assert!(proven(&[
+            proof(1, Level::Identical, false, "m"),
+            proof(2, Level::Identical, true, "m"),
+        ]));
     }
 
     #[test]

@@ -6,14 +6,15 @@ use engine::registry::{DynStep, Registry, Typed};
 pub mod command;
 pub mod flow;
 pub mod human;
+pub mod pg;
+pub mod store;
 #[cfg(test)]
 mod testing;
 
-pub mod pg;
-pub mod store;
-
 /// Every step kind, in the order of the documentation.
 pub static STEPS: &[&dyn DynStep] = &[
+    &Typed::<store::list::List>::new(),
+    &Typed::<store::prune::Prune>::new(),
     &Typed::<command::run::Run>::new(),
     &Typed::<flow::wait::Wait>::new(),
     &Typed::<flow::pass::Pass>::new(),

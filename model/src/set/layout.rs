@@ -24,6 +24,8 @@ pub const BLOBS: &str = "blobs.dump";
 pub const GLOBALS: &str = "globals.sql";
 /// How to restore the set with standard commands only.
 pub const RESTORE: &str = "RESTORE.txt";
+/// Its presence keeps a set from being pruned; its text may say why.
+pub const PINNED: &str = "pinned.txt";
 /// The folder of a set's proofs.
 pub const PROOFS: &str = "proofs";
 

@@ -4,6 +4,9 @@
 mod error;
 mod file;
 mod folder;
+pub mod list;
+pub mod prune;
+pub mod sets;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,0 +1,254 @@
+//! `store.list`: what is in a store, and what of it is proven.
+
+use engine::context::StepContext;
+use engine::step::{Observation, Step};
+use jiff::Timestamp;
+use model::catalog::InputProblem;
+use model::effect::{Effect, Repeat};
+use model::footprint::Footprint;
+use model::proof::Level;
+use model::set::SetId;
+use model::step_error::StepError;
+use model::units::Span;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::sets::{self, Found, StoredSet, Why};
+use super::{Store, open_named};
+
+/// Lists the backup sets, or the objects, of a store.
+///
+/// ## What it does
+/// It reads the manifest and the proofs of every set, newest first, and tells its age, its size,
+/// and whether it is proven at the store's `min_proof`. With `folder` it lists plain objects
+/// instead. A folder that holds no whole set is named as broken, with the reason.
+///
+/// ## When to use it
+/// Before a restore, so that whoever approves it sees what there is; in a check that a proven set
+/// of last night exists.
+///
+/// ## What it changes
+/// Nothing.
+///
+/// ## How it can fail
+/// When the store cannot be read. An empty store is no failure: `count` is 0 and `newest` is
+/// absent.
+///
+/// ## Example
+/// ```yaml
+/// - id: sets
+///   uses: store.list
+///   with: {store: backups, database: lms}
+/// ```
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The name under `stores:`.
+    store: String,
+    /// Sets of this database only; without it, of all.
+    database: Option<String>,
+    /// Sets of this label only.
+    label: Option<String>,
+    /// Lists the objects in this folder of the store instead of sets.
+    folder: Option<String>,
+}
+
+/// What is there.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// How many sets, or objects, there are.
+    count: u64,
+    /// Their size in bytes.
+    bytes: u64,
+    /// The newest set.
+    newest: Option<SetId>,
+    /// The newest proven set.
+    newest_proven: Option<SetId>,
+    /// The sets, newest first.
+    sets: Vec<ListedSet>,
+    /// Folders that hold no whole set.
+    broken: Vec<BrokenSet>,
+    /// The objects, when a folder was asked for.
+    objects: Vec<ListedObject>,
+}
+
+/// A set as it is listed.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedSet {
+    /// Its id.
+    set: SetId,
+    /// Its database.
+    database: String,
+    /// Its label.
+    label: Option<String>,
+    /// `full`, or the tables it covers.
+    scope: String,
+    /// The moment it holds.
+    #[schemars(with = "String", extend("format" = "date-time"))]
+    taken: Timestamp,
+    /// How long ago that was.
+    age: Span,
+    /// Size of all its objects, in bytes.
+    bytes: u64,
+    /// It is proven at the store's `min_proof`.
+    proven: bool,
+    /// The level of its newest proof that passed.
+    level: Option<Level>,
+    /// It is marked to stay.
+    pinned: bool,
+}
+
+/// A folder that holds no whole set.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrokenSet {
+    /// The id in its name.
+    set: SetId,
+    /// Where it lies in the store.
+    folder: String,
+    /// Why it counts for nothing.
+    reason: String,
+}
+
+/// An object as it is listed.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedObject {
+    /// Its path in the store.
+    path: String,
+    /// Its size in bytes.
+    bytes: u64,
+    /// How long ago it was written.
+    age: Span,
+}
+
+/// The step kind.
+pub struct List;
+
+/// Whole seconds from `then` to `now`; zero when `then` is later.
+fn age(then: Timestamp, now: Timestamp) -> Span {
+    let seconds = now.duration_since(then).as_secs();
+    Span::from(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
+}
+
+fn listed(set: &StoredSet, now: Timestamp) -> ListedSet {
+    ListedSet {
+        set: set.facts.set.clone(),
+        database: set.database.clone(),
+        label: set.facts.label.clone(),
+        scope: set.scope_in_words(),
+        taken: set.facts.taken,
+        age: age(set.facts.taken, now),
+        bytes: set.bytes,
+        proven: set.facts.proven,
+        level: set.level,
+        pinned: set.facts.pinned,
+    }
+}
+
+fn of_sets(found: &Found, label: Option<&str>, now: Timestamp) -> Output {
+    let wanted = |set: &&StoredSet| label.is_none_or(|_| set.facts.label.as_deref() == label);
+    let chosen: Vec<_> = found.sets.iter().filter(wanted).collect();
+    let broken = found.broken.iter().map(|broken| BrokenSet {
+        set: broken.set.clone(),
+        folder: broken.folder.clone(),
+        reason: match &broken.why {
+            Why::Unfinished => "it has no manifest: unfinished, or being written".to_owned(),
+            Why::Unreadable(why) => why.clone(),
+        },
+    });
+    Output {
+        count: chosen.len() as u64,
+        bytes: chosen.iter().map(|set| set.bytes).sum(),
+        newest: chosen.first().map(|set| set.facts.set.clone()),
+        newest_proven: chosen.iter().find(|set| set.facts.proven).map(|set| set.facts.set.clone()),
+        sets: chosen.into_iter().map(|set| listed(set, now)).collect(),
+        broken: broken.collect(),
+        objects: Vec::new(),
+    }
+}
+
+async fn of_objects(
+    store: &dyn Store,
+    folder: &str,
+    ctx: &StepContext,
+) -> Result<Output, StepError> {
+    let objects = store.list(folder.trim_matches('/')).await?;
+    Ok(Output {
+        count: objects.len() as u64,
+        bytes: objects.iter().map(|object| object.bytes).sum(),
+        objects: objects
+            .into_iter()
+            .map(|object| ListedObject {
+                age: age(object.modified, ctx.now()),
+                path: object.path,
+                bytes: object.bytes,
+            })
+            .collect(),
+        ..Output::default()
+    })
+}
+
+impl Step for List {
+    const KIND: &'static str = "store.list";
+    const SUMMARY: &'static str = "lists the backup sets, or the objects, of a store";
+    type Input = Input;
+    type Output = Output;
+
+    fn validate(input: &Input) -> Result<(), Vec<InputProblem>> {
+        if input.folder.is_some() && (input.database.is_some() || input.label.is_some()) {
+            let problem = InputProblem::at("folder", "objects have no database and no label");
+            return Err(vec![problem.help("leave `folder` out to list sets")]);
+        }
+        Ok(())
+    }
+
+    fn footprint(input: &Input) -> Footprint {
+        let what = match (&input.folder, &input.database) {
+            (Some(folder), _) => format!("folder `{folder}` of store `{}`", input.store),
+            (None, Some(database)) => format!("sets of `{database}` in store `{}`", input.store),
+            (None, None) => format!("sets in store `{}`", input.store),
+        };
+        Footprint::new(Effect::Read, Repeat::Idempotent).store(&input.store).reads(what)
+    }
+
+    fn example() -> Output {
+        let set: SetId =
+            "20261120T020000Z-7k3m9q2x5w8r1t4v".parse().expect("the example is a set id");
+        Output {
+            count: 1,
+            bytes: 1 << 20,
+            newest: Some(set.clone()),
+            newest_proven: Some(set.clone()),
+            sets: vec![ListedSet {
+                database: "lms".to_owned(),
+                label: Some("daily".to_owned()),
+                scope: "full".to_owned(),
+                taken: set.stamp(),
+                set,
+                age: Span::default(),
+                bytes: 1 << 20,
+                proven: true,
+                level: Some(Level::Identical),
+                pinned: false,
+            }],
+            broken: Vec::new(),
+            objects: Vec::new(),
+        }
+    }
+
+    async fn observe(_input: &Input, _ctx: &StepContext) -> Result<Observation<Output>, StepError> {
+        Ok(Observation::NotDone)
+    }
+
+    async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
+        if ctx.cancel().is_cancelled() {
+            return Err(StepError::cancelled());
+        }
+        let store = open_named(ctx, &input.store).await?;
+        if let Some(folder) = &input.folder {
+            return of_objects(&*store, folder, ctx).await;
+        }
+        let min_proof = ctx.store(&input.store).await?.min_proof;
+        let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx).await?;
+        Ok(of_sets(&found, input.label.as_deref(), ctx.now()))
+    }
+}

@@ -1,0 +1,343 @@
+//! `store.list` and `store.prune` on sets in a real folder.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::common::{NOW, attempt, host_with_store, run};
+use engine::memory_host::MemoryHost;
+use engine::step::Observation;
+use jiff::Timestamp;
+use model::node::Node;
+use model::proof::{Level, Proof};
+use model::set::id::utc_stamp;
+use model::set::layout::{MANIFEST, PINNED, set_folder};
+use model::set::manifest::{Contents, Created, LargeObjects, Manifest, Scope, Server};
+use model::set::{SetId, difference::Checked, row_hash};
+use model::step_error::ErrorClass;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use steps::store::hex;
+
+struct Lab {
+    folder: tempfile::TempDir,
+    host: Arc<MemoryHost>,
+}
+
+fn lab() -> Lab {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host_with_store(folder.path());
+    Lab { folder, host }
+}
+
+fn id(number: u32, taken: &str) -> SetId {
+    let taken: Timestamp = taken.parse().unwrap();
+    format!("{}-{number:08}", utc_stamp(taken)).parse().unwrap()
+}
+
+fn manifest(set: &SetId, label: Option<&str>, taken: &str) -> Manifest {
+    Manifest {
+        version: model::set::manifest::VERSION,
+        set: set.clone(),
+        database: "lms".to_owned(),
+        label: label.map(str::to_owned),
+        created: Created {
+            run: ulid::Ulid::nil().into(),
+            step: "dump".parse().unwrap(),
+            attempt: 1,
+        },
+        server: Server {
+            version: "15.14".to_owned(),
+            version_num: 150_014,
+            system_identifier: None,
+            timeline: None,
+            lsn: None,
+            endpoint: "localhost:5432".to_owned(),
+            role: "postgres".to_owned(),
+            in_recovery: false,
+            snapshot_time: taken.parse().unwrap(),
+            replayed_to: None,
+            encoding: "UTF8".to_owned(),
+            locale_provider: "libc".to_owned(),
+            collate: "C".to_owned(),
+            ctype: "C".to_owned(),
+            locale: None,
+            collation_version: None,
+        },
+        runbook: "0.1.0".to_owned(),
+        programs: Vec::new(),
+        row_hash: row_hash::ALGORITHM.to_owned(),
+        contents: Contents {
+            scope: Scope::Full,
+            tables: Vec::new(),
+            sequences: Vec::new(),
+            large_objects: LargeObjects { count: 0, hash: None },
+            objects: Vec::new(),
+            exclusions: Vec::new(),
+        },
+        files: Vec::new(),
+    }
+}
+
+fn proof(set: &SetId, manifest: &[u8], asked: Level, passed: bool) -> Proof {
+    Proof {
+        version: model::proof::VERSION,
+        set: set.clone(),
+        database: "lms".to_owned(),
+        manifest_sha256: hex(Sha256::digest(manifest)),
+        asked,
+        reached: passed.then_some(asked),
+        passed,
+        difference_count: u64::from(!passed),
+        differences: Vec::new(),
+        checked: Checked::default(),
+        exclusions: Vec::new(),
+        started: NOW.parse().unwrap(),
+        finished: NOW.parse().unwrap(),
+        duration_ms: 0,
+        run: ulid::Ulid::nil().into(),
+        step: "verify".parse().unwrap(),
+        attempt: 1,
+        scratch: None,
+        runbook: "0.1.0".to_owned(),
+        programs: Vec::new(),
+    }
+}
+
+impl Lab {
+    fn path(&self, set: &SetId) -> std::path::PathBuf {
+        self.folder.path().join(set_folder("lms", set))
+    }
+
+    /// Writes a set with one object, its manifest, and its proof when `proven` says how it went.
+    fn set(&self, number: u32, taken: &str, label: Option<&str>, proven: Option<bool>) -> SetId {
+        let set = id(number, taken);
+        let folder = self.path(&set);
+        fs::create_dir_all(folder.join("data")).unwrap();
+        fs::create_dir_all(folder.join("proofs")).unwrap();
+        fs::write(folder.join("data/public.a.0001.copy.zst"), [0; 1000]).unwrap();
+        let bytes = manifest(&set, label, taken).to_json();
+        fs::write(folder.join(MANIFEST), &bytes).unwrap();
+        if let Some(passed) = proven {
+            let proof = proof(&set, &bytes, Level::Identical, passed);
+            fs::write(folder.join("proofs/20261120T030000Z-run.json"), proof.to_json()).unwrap();
+        }
+        set
+    }
+
+    fn unfinished(&self, number: u32, taken: &str) -> SetId {
+        let set = id(number, taken);
+        fs::create_dir_all(self.path(&set)).unwrap();
+        fs::write(self.path(&set).join("schema.dump"), "half").unwrap();
+        set
+    }
+
+    fn left(&self) -> Vec<String> {
+        let mut left: Vec<_> = fs::read_dir(self.folder.path().join("sets/lms"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        left
+    }
+
+    async fn prune(&self, keys: Value) -> Result<Value, model::step_error::StepError> {
+        let mut with = json!({"store": "backups", "database": "lms"});
+        with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
+        run("store.prune", with, &attempt(&self.host, 1)).await
+    }
+}
+
+fn texts(sets: &[SetId]) -> Vec<String> {
+    let mut texts: Vec<_> = sets.iter().map(ToString::to_string).collect();
+    texts.sort();
+    texts
+}
+
+#[tokio::test]
+async fn sets_that_no_rule_keeps_go_with_all_their_objects() {
+    let lab = lab();
+    let a = lab.set(1, "2026-11-20T02:00:00Z", Some("daily"), Some(true));
+    let b = lab.set(2, "2026-11-19T02:00:00Z", Some("daily"), Some(true));
+    let c = lab.set(3, "2026-11-18T02:00:00Z", Some("daily"), Some(true));
+    let other = lab.set(4, "2026-11-01T02:00:00Z", Some("pre-restore"), Some(true));
+    let none = lab.set(5, "2026-11-01T02:00:00Z", None, Some(true));
+    let output = lab.prune(json!({"label": "daily", "keep": {"daily": 1}})).await.unwrap();
+    assert_eq!(output["deleted"], json!([c]));
+    assert_eq!(output["kept"], json!(2));
+    assert!(output["freed"].as_u64().unwrap() > 1000);
+    assert_eq!(lab.left(), texts(&[a, b, other, none]));
+    assert!(lab.host.logged().contains(&format!("delete {c}: no rule keeps it\n")));
+}
+
+#[tokio::test]
+async fn after_any_number_of_failing_nights_the_last_proven_sets_are_there() {
+    let lab = lab();
+    let mut good = Vec::new();
+    for (night, proven) in [(1, true), (2, true), (3, false), (4, false), (5, false)] {
+        let taken = format!("2026-11-{:02}T02:00:00Z", 10 + night);
+        let set = lab.set(night, &taken, None, Some(proven));
+        if proven {
+            good.push(set);
+        }
+        lab.prune(json!({"keep": {"last": 1}})).await.unwrap();
+        let left = lab.left();
+        assert!(texts(&good).iter().all(|set| left.contains(set)), "night {night}: {left:?}");
+    }
+    assert_eq!(lab.left().len(), 5);
+}
+
+#[tokio::test]
+async fn a_proof_of_another_manifest_proves_nothing() {
+    let lab = lab();
+    let set = lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let other = manifest(&set, Some("changed"), "2026-11-20T02:00:00Z");
+    fs::write(lab.path(&set).join(MANIFEST), other.to_json()).unwrap();
+    let listed = run("store.list", json!({"store": "backups"}), &attempt(&lab.host, 1)).await;
+    let listed = listed.unwrap();
+    assert_eq!(listed["sets"][0]["proven"], json!(false));
+    assert_eq!(listed["newest_proven"], Value::Null);
+}
+
+#[tokio::test]
+async fn pinned_and_unreadable_sets_stay() {
+    let lab = lab();
+    let _newest = lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let _floor = lab.set(2, "2026-11-19T02:00:00Z", None, Some(true));
+    let pinned = lab.set(3, "2026-11-18T02:00:00Z", None, Some(true));
+    fs::write(lab.path(&pinned).join(PINNED), "audit 2026").unwrap();
+    let damaged = lab.set(4, "2026-11-17T02:00:00Z", None, Some(true));
+    fs::write(lab.path(&damaged).join(MANIFEST), "{").unwrap();
+    let strange = lab.set(5, "2026-11-16T02:00:00Z", None, Some(true));
+    let foreign = manifest(&id(9, "2026-11-16T02:00:00Z"), None, "2026-11-16T02:00:00Z");
+    fs::write(lab.path(&strange).join(MANIFEST), foreign.to_json()).unwrap();
+    let output = lab.prune(json!({"keep": {"last": 1}})).await.unwrap();
+    assert_eq!(output["deleted"], json!([]));
+    assert_eq!(lab.left().len(), 5);
+    let listed = run("store.list", json!({"store": "backups"}), &attempt(&lab.host, 1)).await;
+    let listed = listed.unwrap();
+    assert_eq!(listed["count"], json!(3));
+    assert_eq!(listed["broken"][1]["set"], json!(damaged));
+    assert_eq!(
+        listed["broken"][0]["reason"],
+        json!("its manifest is of set `20261116T020000Z-00000009`")
+    );
+}
+
+#[tokio::test]
+async fn more_than_the_guard_allows_is_not_removed() {
+    let lab = lab();
+    for night in 1..=5 {
+        lab.set(night, &format!("2026-11-{:02}T02:00:00Z", 10 + night), None, Some(true));
+    }
+    let error = lab.prune(json!({"keep": {"last": 1}, "max_delete": 2})).await.unwrap_err();
+    assert_eq!((error.code.as_str(), error.class), ("RB0661", ErrorClass::NeedsOperator));
+    assert_eq!(error.message, "3 sets would go, `max_delete` is 2: nothing was removed");
+    assert_eq!(lab.left().len(), 5);
+    let output = lab.prune(json!({"keep": {"last": 1}, "max_delete": 3})).await.unwrap();
+    assert_eq!(output["kept"], json!(2));
+    assert_eq!(lab.left().len(), 2);
+}
+
+#[tokio::test]
+async fn a_dry_run_says_what_would_go_and_removes_nothing() {
+    let lab = lab();
+    for night in 1..=4 {
+        lab.set(night, &format!("2026-11-{:02}T02:00:00Z", 10 + night), None, Some(true));
+    }
+    let output = lab.prune(json!({"keep": {"last": 1}, "dry_run": true})).await.unwrap();
+    assert_eq!(output["deleted"].as_array().unwrap().len(), 2);
+    assert_eq!(output["dry_run"], json!(true));
+    assert_eq!(lab.left().len(), 4);
+}
+
+#[tokio::test]
+async fn leftovers_go_when_they_are_old_and_stay_while_something_is_written() {
+    let lab = lab();
+    lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let young = lab.unfinished(2, "2026-11-20T02:30:00Z");
+    let old = lab.unfinished(3, "2026-11-01T02:00:00Z");
+    let long_ago = filetime("2026-11-01T02:05:00Z");
+    let file = fs::File::options().write(true).open(lab.path(&old).join("schema.dump")).unwrap();
+    file.set_modified(long_ago).unwrap();
+    let now = filetime(NOW);
+    let file = fs::File::options().write(true).open(lab.path(&young).join("schema.dump")).unwrap();
+    file.set_modified(now).unwrap();
+    let output = lab.prune(json!({"keep": {"last": 1}})).await.unwrap();
+    assert_eq!(output["leftovers"], json!([old]));
+    assert_eq!(lab.left().len(), 2);
+}
+
+fn filetime(at: &str) -> std::time::SystemTime {
+    at.parse::<Timestamp>().unwrap().into()
+}
+
+/// A prune that is cut off between a manifest and the rest: what is left is no set, the
+/// observation says it is not done, and the next attempt removes the rest.
+#[tokio::test]
+async fn a_prune_that_was_cut_off_is_finished_by_the_next_attempt() {
+    let lab = lab();
+    for night in 1..=4 {
+        lab.set(night, &format!("2026-11-{:02}T02:00:00Z", 10 + night), None, Some(true));
+    }
+    let with = json!({"store": "backups", "database": "lms", "keep": {"last": 1}});
+    let step = steps::REGISTRY.step("store.prune").unwrap();
+    let node = Node::from_json(&with);
+    let first = attempt(&lab.host, 1);
+    assert_eq!(step.observe(&node, &first).await, Ok(Observation::NotDone));
+
+    let doomed = id(1, "2026-11-11T02:00:00Z");
+    let blocked = lab.path(&doomed);
+    block(&blocked, true);
+    let failed = run("store.prune", with.clone(), &first).await;
+    block(&blocked, false);
+    if let Err(error) = failed {
+        assert_eq!(error.code, "RB0605");
+    } else {
+        // The superuser is not stopped by the mode of a folder: put back what is half a set.
+        fs::create_dir_all(&blocked).unwrap();
+        fs::write(blocked.join("schema.dump"), "half").unwrap();
+    }
+    fs::remove_file(blocked.join(MANIFEST)).ok();
+    assert_eq!(step.observe(&node, &first).await, Ok(Observation::NotDone));
+
+    let second = attempt(&lab.host, 2);
+    run("store.prune", with, &second).await.unwrap();
+    assert!(matches!(step.observe(&node, &second).await, Ok(Observation::Done(_))));
+    assert_eq!(lab.left(), texts(&[id(3, "2026-11-13T02:00:00Z"), id(4, "2026-11-14T02:00:00Z")]));
+}
+
+fn block(folder: &Path, blocked: bool) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = if blocked { 0o500 } else { 0o700 };
+    fs::set_permissions(folder, fs::Permissions::from_mode(mode)).ok();
+}
+
+#[tokio::test]
+async fn a_list_tells_age_size_and_proof() {
+    let lab = lab();
+    let set = lab.set(1, "2026-11-20T02:00:00Z", Some("daily"), Some(true));
+    lab.set(2, "2026-11-20T02:30:00Z", Some("daily"), Some(false));
+    lab.set(3, "2026-11-20T02:45:00Z", None, None);
+    let with = json!({"store": "backups", "database": "lms", "label": "daily"});
+    let listed = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap();
+    assert_eq!(listed["count"], json!(2));
+    assert_eq!(listed["newest"], json!(id(2, "2026-11-20T02:30:00Z")));
+    assert_eq!(listed["newest_proven"], json!(set));
+    assert_eq!(listed["sets"][1]["age"], json!("1h"));
+    assert_eq!(listed["sets"][1]["level"], json!("identical"));
+    assert_eq!(listed["sets"][0]["proven"], json!(false));
+}
+
+#[tokio::test]
+async fn an_empty_store_has_no_sets_and_an_object_list_has_paths() {
+    let lab = lab();
+    let listed = run("store.list", json!({"store": "backups"}), &attempt(&lab.host, 1)).await;
+    assert_eq!(listed.unwrap()["count"], json!(0));
+    fs::create_dir_all(lab.folder.path().join("exports")).unwrap();
+    fs::write(lab.folder.path().join("exports/a.csv"), "12345").unwrap();
+    let with = json!({"store": "backups", "folder": "exports"});
+    let listed = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap();
+    assert_eq!(listed["objects"][0]["path"], json!("exports/a.csv"));
+    assert_eq!((listed["count"].clone(), listed["bytes"].clone()), (json!(1), json!(5)));
+}
