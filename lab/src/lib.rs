@@ -8,3 +8,5 @@
 )]
 
 pub mod cluster;
+pub mod sample;
+pub mod sink;

@@ -1,5 +1,9 @@
 //! Private clusters: they start, answer, refuse, stop, come back and leave nothing behind.
-#![expect(clippy::disallowed_methods, reason = "tests look at processes and files from outside")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests look at processes and files from outside"
+)]
 
 use std::process::Command;
 
@@ -37,6 +41,22 @@ fn it_answers_on_socket_and_tcp_and_refuses_a_wrong_password() {
     cluster.drop_database(name).unwrap();
     let again = cluster.drop_database(name).unwrap_err().to_string();
     assert!(again.contains("does not exist"), "{again}");
+}
+
+#[tokio::test]
+async fn its_addresses_serve_an_asynchronous_client() {
+    let cluster = cluster();
+    let name = "läb/ \"50%\"";
+    cluster.create_database(name).unwrap();
+    for url in [cluster.url(name), cluster.socket_url(name)] {
+        let (client, connection) =
+            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+        let task = tokio::spawn(connection);
+        let row = client.query_one("select current_database()::text", &[]).await.unwrap();
+        assert_eq!(row.get::<_, String>(0), name);
+        drop(client);
+        task.await.unwrap().unwrap();
+    }
 }
 
 #[test]

@@ -1,0 +1,191 @@
+//! A receiver of messages on loopback that records what it gets, for Slack and other webhooks.
+//!
+//! Every request is recorded before it is answered, except those the receiver itself serves:
+//! `GET /messages`, `/health` and `/control/...`. `POST /slack` answers as Slack's incoming
+//! webhooks do, any other path with `{"ok":true}`.
+
+mod connection;
+mod routes;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::oneshot;
+
+/// One request as it came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Its place in the order of arrival, from 1.
+    pub seq: usize,
+    /// `POST`, `GET`, ...
+    pub method: String,
+    /// The path with its query.
+    pub path: String,
+    /// The headers by lower-case name; of a repeated one the last.
+    pub headers: BTreeMap<String, String>,
+    /// The body as JSON, or as a string when it is none.
+    pub body: Value,
+}
+
+/// What happens to a request after it is recorded, instead of the usual answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Fault {
+    /// An answer with this status.
+    Status(u16),
+    /// `429 Too Many Requests` with a `Retry-After` of so many seconds.
+    RetryAfter(u32),
+    /// The usual answer, so many milliseconds later.
+    DelayMs(u64),
+    /// No answer: the connection is closed, as when a server dies after it did the work.
+    Drop,
+}
+
+#[derive(Default)]
+struct State {
+    messages: Vec<Message>,
+    faults: VecDeque<Fault>,
+    health: Option<u16>,
+    effects: Option<File>,
+}
+
+impl State {
+    /// Takes a message into the record and the effect log, and the fault that waits for it.
+    fn record(&mut self, mut message: Message) -> io::Result<Option<Fault>> {
+        message.seq = self.messages.len() + 1;
+        if let Some(file) = &mut self.effects {
+            let line = format!("{}\n", serde_json::to_string(&message)?);
+            file.write_all(line.as_bytes())?;
+        }
+        self.messages.push(message);
+        Ok(self.faults.pop_front())
+    }
+
+    fn plan(&mut self, times: usize, fault: Fault) {
+        self.faults.extend(std::iter::repeat_n(fault, times));
+    }
+}
+
+/// What the server's tasks and its owner share.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no holder of the record panics")
+    }
+}
+
+/// A running receiver on a free loopback port; dropping it closes the port and all connections.
+pub struct Sink {
+    shared: Shared,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Sink {
+    /// Starts a receiver.
+    pub fn start() -> io::Result<Self> {
+        Self::serve(State::default())
+    }
+
+    /// Starts a receiver that also appends each message to a file, as one line of JSON: what
+    /// remains when the process that sent it is killed.
+    pub fn start_with_log(path: &Path) -> io::Result<Self> {
+        let effects = File::options().create(true).append(true).open(path)?;
+        Self::serve(State { effects: Some(effects), ..State::default() })
+    }
+
+    fn serve(state: State) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let shared = Shared(Arc::new(Mutex::new(state)));
+        let app = routes::app(shared.clone());
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let listener = tokio::net::TcpListener::from_std(listener)
+                    .expect("the listener does not block");
+                tokio::select! {
+                    () = connection::serve(listener, app) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The address, without a slash at its end.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The address of the Slack webhook.
+    pub fn slack_url(&self) -> String {
+        format!("{}/slack", self.url())
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// What came so far, in order of arrival.
+    pub fn messages(&self) -> Vec<Message> {
+        self.shared.lock().messages.clone()
+    }
+
+    /// Lets the next `times` messages that have no fault yet suffer this one.
+    pub fn fail_next(&self, times: usize, fault: Fault) {
+        self.shared.lock().plan(times, fault);
+    }
+
+    /// Sets the status that `GET /health` answers with; at first it is 200.
+    pub fn set_health(&self, status: u16) {
+        self.shared.lock().health = Some(status);
+    }
+
+    /// Waits until a number of messages came, at most so long; says whether they did.
+    pub fn wait_for(&self, count: usize, at_most: Duration) -> bool {
+        let start = std::time::Instant::now();
+        loop {
+            if self.shared.lock().messages.len() >= count {
+                return true;
+            }
+            if start.elapsed() >= at_most {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Serves until the process ends.
+    pub fn run_forever(mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread ends only with a panic of its own, which it has reported.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // As above: a panic has been reported, and a second one here would abort.
+            drop(thread.join());
+        }
+    }
+}
