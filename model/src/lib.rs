@@ -3,6 +3,9 @@
 
 pub mod approval;
 pub mod catalog;
+pub mod codes;
+pub mod diagnostic;
+pub mod document;
 pub mod effect;
 pub mod footprint;
 pub mod ids;
