@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use indexmap::IndexMap;
-use serde_yaml::granit_parser::{self, Event, Parser, ScalarStyle as YamlStyle};
+use serde_yaml::granit_parser::{self, ErrorKind, Event, Parser, ScalarStyle as YamlStyle};
 
 use crate::codes::document as code;
 use crate::diagnostic::Diagnostic;
@@ -90,7 +90,11 @@ impl<'a> Reader<'a> {
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(0);
                 let at = self.text.floor_char_boundary(at);
-                Err(Stop::at(code::SYNTAX, at..at, error.info()))
+                let code = match error.kind() {
+                    ErrorKind::RecursionLimitExceeded => code::TOO_DEEP,
+                    _ => code::SYNTAX,
+                };
+                Err(Stop::at(code, at..at, error.info()))
             }
             None => Ok((Event::StreamEnd, self.text.len()..self.text.len())),
         }

@@ -63,9 +63,10 @@ enum Form<'text> {
     Mix(minijinja::Template<'text, 'text>),
 }
 
-/// Whether the text holds anything for the template engine.
+/// Whether the text holds anything for the template engine. A comment alone does not count:
+/// `${#list[@]}` is common in scripts.
 pub fn is_template(text: &str) -> bool {
-    ["{{", "{%", "{#"].iter().any(|opening| text.contains(opening))
+    ["{{", "{%"].iter().any(|opening| text.contains(opening))
 }
 
 /// The expression of a text that is one whole `{{ expression }}`.
