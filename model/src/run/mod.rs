@@ -1,0 +1,9 @@
+//! A run as events, the state they add up to, and what to do next. Pure.
+
+pub mod decide;
+pub mod event;
+mod graph;
+mod settle;
+pub mod state;
+pub mod step_state;
+mod transition;

@@ -1,0 +1,177 @@
+//! What is known of one step of a run.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::approval::{Answer, Request};
+use crate::run::event::{AttemptEnd, Fact, NotRun, Seen};
+use crate::step_error::StepError;
+
+/// Where a step stands, with what the next decision needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    /// It needs steps that are not done.
+    Pending,
+    /// It may start.
+    Ready,
+    /// A person is asked.
+    Waiting(Box<Question>),
+    /// An attempt runs.
+    Running,
+    /// An attempt ended, or was looked at; what follows is decided next.
+    Undecided(Option<Seen>),
+    /// The attempt's effect is to be looked for at that time.
+    LookDue(Timestamp),
+    /// The attempt's effect is looked for now.
+    Looking,
+    /// The next attempt may start at that time.
+    Retrying(Timestamp),
+    /// Done.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+    /// Out of time, and no attempt left.
+    TimedOut,
+    /// Its `if` did not hold.
+    Skipped,
+    /// A person must say whether it happened.
+    InDoubt,
+    /// It will not start.
+    NotRun(NotRun),
+}
+
+/// A question that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked.
+    pub request: Request,
+    /// When it closes.
+    pub until: Option<Timestamp>,
+    /// The answers so far, and when they came.
+    pub answers: Vec<(Timestamp, Answer)>,
+}
+
+/// The word for where a step stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// It needs steps that are not done.
+    Pending,
+    /// It may start.
+    Ready,
+    /// A person is asked.
+    Waiting,
+    /// An attempt runs, or its effect is looked for.
+    Running,
+    /// The next attempt waits for its time.
+    Retrying,
+    /// Done.
+    Succeeded,
+    /// Failed for good.
+    Failed,
+    /// Out of time, and no attempt left.
+    TimedOut,
+    /// Its `if` did not hold.
+    Skipped,
+    /// A person must say whether it happened.
+    InDoubt,
+    /// It will not start.
+    NotRun,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepState {
+    /// Where it stands.
+    pub phase: Phase,
+    /// The last attempt that was started; 0 before the first.
+    pub attempt: u32,
+    /// Retries that count against `retry.limit`: not those after a crash or by a person's word.
+    pub retries: u32,
+    /// When the first attempt started; `deadline` counts from here.
+    pub first_started: Option<Timestamp>,
+    /// How the current attempt ended; nothing while it runs, and when its process died.
+    pub end: Option<AttemptEnd>,
+    /// Looks at the current attempt that saw it in progress or failed.
+    pub looks: u32,
+    /// What was learnt in the middle, all attempts, oldest first.
+    pub facts: Vec<Fact>,
+    /// What later steps may reference.
+    pub output: Option<Value>,
+    /// The error it ended with, or is in doubt with.
+    pub error: Option<StepError>,
+    /// Steps it still waits for.
+    pub(super) unmet: usize,
+}
+
+impl StepState {
+    pub(super) fn new(unmet: usize) -> Self {
+        let phase = if unmet == 0 { Phase::Ready } else { Phase::Pending };
+        Self {
+            phase,
+            attempt: 0,
+            retries: 0,
+            first_started: None,
+            end: None,
+            looks: 0,
+            facts: Vec::new(),
+            output: None,
+            error: None,
+            unmet,
+        }
+    }
+
+    /// The word for where it stands.
+    pub fn status(&self) -> StepStatus {
+        match self.phase {
+            Phase::Pending => StepStatus::Pending,
+            Phase::Ready => StepStatus::Ready,
+            Phase::Waiting(_) => StepStatus::Waiting,
+            Phase::Running | Phase::Undecided(_) | Phase::LookDue(_) | Phase::Looking => {
+                StepStatus::Running
+            }
+            Phase::Retrying(_) => StepStatus::Retrying,
+            Phase::Succeeded => StepStatus::Succeeded,
+            Phase::Failed => StepStatus::Failed,
+            Phase::TimedOut => StepStatus::TimedOut,
+            Phase::Skipped => StepStatus::Skipped,
+            Phase::InDoubt => StepStatus::InDoubt,
+            Phase::NotRun(_) => StepStatus::NotRun,
+        }
+    }
+
+    /// The newest fact of that name.
+    pub fn fact(&self, name: &str) -> Option<&Value> {
+        self.facts.iter().rev().find(|fact| fact.name == name).map(|fact| &fact.data)
+    }
+}
+
+impl Phase {
+    /// Nothing more happens to the step.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::TimedOut | Self::Skipped | Self::NotRun(_)
+        )
+    }
+
+    /// Steps that need it may start.
+    pub(super) fn satisfies(&self) -> bool {
+        matches!(self, Self::Succeeded | Self::Skipped)
+    }
+
+    /// Not begun in the sense that a stop of the run ends it without an attempt to settle.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self, Self::Pending | Self::Ready | Self::Waiting(_))
+    }
+
+    /// When something is due, if it is a matter of time.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        match self {
+            Self::LookDue(at) | Self::Retrying(at) => Some(*at),
+            Self::Waiting(question) => question.until,
+            _ => None,
+        }
+    }
+}
