@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use crate::ids::StepId;
 use crate::plan::{Plan, PlanStep};
+use crate::template::Condition;
 
 /// The fixed part of a run's state, made once from the plan.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,45 +70,6 @@ impl Graph {
 }
 
 fn is_aware(step: &PlanStep) -> bool {
-    step.condition.as_deref().is_some_and(asks_for_failures)
-}
-
-/// Whether an `if` calls `failed()` or `always()`; text in quotes does not count.
-fn asks_for_failures(condition: &str) -> bool {
-    let (mut code, mut quote) = (String::new(), None);
-    for c in condition.chars() {
-        if quote.is_some() {
-            quote = quote.filter(|open| *open != c);
-        } else if c == '"' || c == '\'' {
-            quote = Some(c);
-        } else {
-            code.push(c);
-        }
-    }
-    ["failed", "always"].iter().any(|name| calls(&code, name))
-}
-
-fn calls(code: &str, name: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    code.match_indices(name).any(|(at, _)| {
-        !code[..at].ends_with(is_word) && code[at + name.len()..].trim_start().starts_with('(')
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_call_outside_quotes_asks_for_failures() {
-        for yes in
-            ["failed()", "always ()", "params.x > 1 and not failed()", "'a' == x or always()"]
-        {
-            assert!(asks_for_failures(yes), "{yes}");
-        }
-        for no in ["succeeded()", "params.failed", "'failed()' == x", "not_failed()", "failed == 1"]
-        {
-            assert!(!asks_for_failures(no), "{no}");
-        }
-    }
+    let parsed = step.condition.as_deref().map(Condition::parse);
+    matches!(parsed, Some(Ok(condition)) if condition.runs_after_failure())
 }

@@ -13,6 +13,7 @@ use crate::run::event::{Event, FinalStatus, RunCreated};
 use crate::run::graph::Graph;
 use crate::run::step_state::{Phase, StepState};
 use crate::step_error::StepError;
+use crate::template::Results;
 
 /// An event that cannot follow what happened before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -207,6 +208,11 @@ impl RunState {
         self.graph.find(step).map(|step| &self.steps[step])
     }
 
+    fn phase(&self, step: &str) -> Option<&Phase> {
+        let step = step.parse().ok()?;
+        self.step(&step).map(|step| &step.phase)
+    }
+
     /// A step of the plan by its id.
     pub fn plan_step_of(&self, step: &StepId) -> Option<&PlanStep> {
         self.graph.find(step).map(|step| self.plan_step(step))
@@ -281,6 +287,22 @@ impl RunState {
             () if self.stopped > 0 => FinalStatus::Cancelled,
             () if self.warnings > 0 => FinalStatus::SucceededWithWarnings,
             () => FinalStatus::Succeeded,
+        }
+    }
+}
+
+impl Results for RunState {
+    fn succeeded(&self, step: Option<&str>) -> bool {
+        match step {
+            None => self.failed.is_none(),
+            Some(step) => self.phase(step) == Some(&Phase::Succeeded),
+        }
+    }
+
+    fn failed(&self, step: Option<&str>) -> bool {
+        match step {
+            None => self.failed.is_some(),
+            Some(step) => matches!(self.phase(step), Some(Phase::Failed | Phase::TimedOut)),
         }
     }
 }
