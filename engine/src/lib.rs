@@ -1,8 +1,22 @@
 //! Effects and the one loop: the driver, executors, journal, locks, secrets and processes.
 
+pub mod clock;
 pub mod context;
+pub mod environment;
+pub mod error;
+pub mod files;
+pub mod inbox;
+pub mod journal;
+pub mod lock;
+pub mod log;
 pub mod memory_host;
+pub mod orphans;
 pub mod process;
+pub mod random;
+pub mod redact;
+pub mod register;
 pub mod registry;
+pub mod session;
 pub mod settings;
+pub mod state_folder;
 pub mod step;

@@ -150,7 +150,12 @@ fn close(step: &StepId, question: &Question, now: Timestamp) -> Option<Event> {
     if names.len() >= question.request.required as usize {
         let (at, _) = question.answers.last()?;
         let claimed = question.answers.iter().any(|(_, answer)| answer.claimed);
-        let output = json!({"by": names.join(", "), "at": at, "claimed": claimed});
+        let output = json!({
+            "decision": Decision::Approved,
+            "by": names.join(", "),
+            "at": at,
+            "claimed": claimed,
+        });
         let (step, adopted, log) = (step.clone(), false, None);
         return Some(Event::StepSucceeded { step, attempt: 0, output, adopted, log });
     }

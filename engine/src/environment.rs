@@ -1,0 +1,40 @@
+//! The home of the environment: variables, the login, the machine's name, programs on `PATH`.
+#![expect(clippy::disallowed_methods, reason = "this is the home of the environment")]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use rustix::fs::{Access, access};
+
+/// An environment variable that is set and is text.
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// An environment variable as bytes.
+pub fn raw_variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// The login, as the environment or the user id tells it; nobody has proved it.
+pub fn login() -> String {
+    ["LOGNAME", "USER"]
+        .iter()
+        .find_map(|name| variable(name).filter(|login| !login.is_empty()))
+        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// The machine's name.
+pub fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Where a program is found on `PATH`, or the path itself when it has a slash.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let executable = |path: &PathBuf| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+    if name.contains('/') {
+        return Some(PathBuf::from(name)).filter(executable);
+    }
+    let path = raw_variable("PATH")?;
+    std::env::split_paths(&path).map(|folder| folder.join(name)).find(executable)
+}
