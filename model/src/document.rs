@@ -28,7 +28,7 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
     let options = granit_parser::options! { disallow_directives: true, emit_comments: false };
     let parser = Parser::new_from_str_with_options(text, options);
     let mut reader =
-        Reader { text, parser, problems: Vec::new(), anchors: HashMap::new(), nodes: 0 };
+        Reader { text, parser, problems: Vec::new(), anchors: HashMap::new(), nodes: 0, tag: None };
     match reader.document() {
         Ok(node) if reader.problems.is_empty() => Ok(node),
         Ok(_) => Err(reader.problems),
@@ -36,7 +36,7 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
             let follows_a_brace = problem.code == code::SYNTAX
                 && reader.problems.iter().any(|earlier| earlier.code == code::UNQUOTED);
             if !follows_a_brace {
-                reader.problems.push(problem);
+                reader.problems.push(*problem);
             }
             Err(reader.problems)
         }
@@ -44,11 +44,11 @@ pub fn parse(text: &str) -> Result<Node, Vec<Diagnostic>> {
 }
 
 /// A problem after which the rest of the text cannot be read.
-struct Stop(Diagnostic);
+struct Stop(Box<Diagnostic>);
 
 impl Stop {
     fn at(code: &'static str, span: SourceSpan, message: impl Into<String>) -> Self {
-        Self(Diagnostic::error(code, span, message))
+        Self(Box::new(Diagnostic::error(code, span, message)))
     }
 }
 
@@ -59,6 +59,8 @@ struct Reader<'a> {
     /// Anchored nodes and how many nodes each is.
     anchors: HashMap<usize, (Node, usize)>,
     nodes: usize,
+    /// The place of the last event's tag.
+    tag: Option<SourceSpan>,
 }
 
 impl<'a> Reader<'a> {
@@ -72,7 +74,8 @@ impl<'a> Reader<'a> {
                 Event::DocumentStart(..) if root.is_some() => {
                     let message = "a second document begins here";
                     let problem = Diagnostic::error(code::DOCUMENTS, span, message);
-                    return Err(Stop(problem.help("one file holds one runbook: remove the `---`")));
+                    let help = "one file holds one runbook: remove the `---`";
+                    return Err(Stop(Box::new(problem.help(help))));
                 }
                 Event::DocumentStart(..) => {
                     let (event, span) = self.next()?;
@@ -86,7 +89,10 @@ impl<'a> Reader<'a> {
 
     fn next(&mut self) -> Result<(Event<'a>, SourceSpan), Stop> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, span.byte_range().unwrap_or(0..0))),
+            Some(Ok((event, span))) => {
+                self.tag = span.tag_span().and_then(|tag| tag.byte_range());
+                Ok((event, span.byte_range().unwrap_or(0..0)))
+            }
             Some(Err(error)) => {
                 let at = error.marker().byte_offset().unwrap_or(0);
                 let at = self.text.floor_char_boundary(at);
@@ -108,7 +114,8 @@ impl<'a> Reader<'a> {
         }
         if let Some(tag) = event.tag() {
             let message = format!("the tag `{}` is not part of the language", tag.original());
-            let problem = Diagnostic::error(code::TAG, span.clone(), message);
+            let place = self.tag.clone().unwrap_or_else(|| span.clone());
+            let problem = Diagnostic::error(code::TAG, place, message);
             self.problems.push(problem.help("remove it: the type follows from the key"));
         }
         let before = self.nodes;

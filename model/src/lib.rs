@@ -17,6 +17,7 @@ pub mod preview;
 pub mod proof;
 pub mod retention;
 pub mod run;
+pub mod runbook;
 pub mod secret;
 pub mod set;
 pub mod sql;

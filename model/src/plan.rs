@@ -106,7 +106,12 @@ pub struct Connection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<String>,
     /// A target that is not scratch. Default true.
+    #[serde(default = "protected")]
     pub protected: bool,
+}
+
+fn protected() -> bool {
+    true
 }
 
 /// A named backup store.
@@ -115,8 +120,13 @@ pub struct Connection {
 pub struct Store {
     /// `file:///path`, a template over params, vars and run.
     pub url: String,
-    /// The lowest proof level at which a set counts as proven.
+    /// The lowest proof level at which a set counts as proven. Default `identical`.
+    #[serde(default = "min_proof")]
     pub min_proof: crate::proof::Level,
+}
+
+fn min_proof() -> crate::proof::Level {
+    crate::proof::Level::Identical
 }
 
 /// One step of the plan.

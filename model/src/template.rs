@@ -27,6 +27,8 @@ pub struct TemplateError {
     pub message: String,
     /// It reads something that the scope does not hold, or that is undefined.
     pub undefined: bool,
+    /// It comes from the values that were read; other values may do.
+    pub by_value: bool,
     /// Where inside a rendered value, outermost key first; empty for a value that is one text.
     pub path: Vec<String>,
 }
@@ -225,7 +227,7 @@ impl std::io::Write for Bounded {
 
 impl TemplateError {
     fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), undefined: false, path: Vec::new() }
+        Self { message: message.into(), undefined: false, by_value: false, path: Vec::new() }
     }
 
     fn undefined(message: impl Into<String>) -> Self {
@@ -252,8 +254,15 @@ fn failure(error: &minijinja::Error) -> TemplateError {
         ErrorKind::UndefinedError => TemplateError::undefined(detail),
         ErrorKind::OutOfFuel => TemplateError::new("takes too many instructions"),
         ErrorKind::SyntaxError => TemplateError::new(format!("template syntax: {detail}")),
-        _ if detail.is_empty() => TemplateError::new(error.kind().to_string()),
-        _ => TemplateError::new(detail),
+        ErrorKind::UnknownFilter | ErrorKind::UnknownFunction | ErrorKind::UnknownTest => {
+            let name = detail.strip_suffix(" is unknown").unwrap_or(detail);
+            let (sort, name) = name.split_once(' ').unwrap_or(("name", name));
+            TemplateError::new(format!("unknown {sort} `{name}`"))
+        }
+        kind => {
+            let message = if detail.is_empty() { kind.to_string() } else { detail.to_owned() };
+            TemplateError { by_value: true, ..TemplateError::new(message) }
+        }
     }
 }
 

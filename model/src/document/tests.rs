@@ -55,12 +55,12 @@ fn limits_hold() {
     }
     assert_eq!(codes(&" ".repeat(TEXT_LIMIT + 1)), [code::TOO_LARGE]);
     assert_eq!(codes(&format!("[{}]", "1,".repeat(NODE_LIMIT))), [code::TOO_MANY]);
-    let mut bomb = "a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n".to_owned();
-    for level in 1..20 {
+    let level = |level: usize| {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
-        bomb.push_str(&format!("a{level}: &a{level} [{inner}]\n"));
-    }
-    assert_eq!(codes(&bomb), [code::TOO_MANY]);
+        format!("a{level}: &a{level} [{inner}]\n")
+    };
+    let bomb: String = (1..20).map(level).collect();
+    assert_eq!(codes(&format!("a0: &a0 [1]\n{bomb}")), [code::TOO_MANY]);
 }
 
 #[test]

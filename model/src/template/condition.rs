@@ -66,6 +66,15 @@ impl<'text> Condition<'text> {
         for (name, value) in scope.as_object().into_iter().flatten() {
             names.insert(name.clone(), Rendered::from(Serde(value)));
         }
+        self.holds_in(names, results)
+    }
+
+    /// [`Condition::holds`] with a scope that is made already.
+    pub(crate) fn holds_in(
+        &self,
+        mut names: BTreeMap<String, Rendered>,
+        results: &dyn Results,
+    ) -> Result<bool, TemplateError> {
         let asked = self.asked_steps();
         names.insert("succeeded".to_owned(), answers(&asked, |step| results.succeeded(step)));
         names.insert("failed".to_owned(), answers(&asked, |step| results.failed(step)));
@@ -75,7 +84,8 @@ impl<'text> Condition<'text> {
             if value.is_undefined() {
                 return TemplateError::undefined(format!("`{}` is undefined", self.text.trim()));
             }
-            TemplateError::new(format!("is `{value}`, which is neither true nor false"))
+            let text = self.text.trim();
+            TemplateError::new(format!("`{text}` is `{value}`, which is neither true nor false"))
         })
     }
 }

@@ -1,0 +1,258 @@
+//! Reads everything of a runbook that is not a step.
+
+use std::sync::LazyLock;
+
+use indexmap::IndexMap;
+use regex::Regex;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::fields::{Fields, Keys, of_type};
+use super::{Header, Param, Runbook, param, step};
+use crate::codes::language as code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Node, NodeValue, SourceSpan};
+use crate::node_de;
+use crate::plan::{Connection, Objectives, SecretSource, Store};
+use crate::units::Span;
+
+/// Something that a name stands for.
+#[derive(Debug)]
+pub(super) struct Declared<T> {
+    pub(super) key_span: SourceSpan,
+    pub(super) node: Node,
+    pub(super) value: T,
+}
+
+/// Declarations in the order of the text.
+pub(super) type Named<T> = IndexMap<String, Declared<T>>;
+
+const RUNBOOK: Keys = Keys {
+    what: "a runbook",
+    known: &[
+        "version",
+        "name",
+        "description",
+        "owner",
+        "labels",
+        "objectives",
+        "params",
+        "secrets",
+        "vars",
+        "connections",
+        "stores",
+        "defaults",
+        "max_parallel",
+        "steps",
+    ],
+    later: &[
+        "aws",
+        "allowed_regions",
+        "contacts",
+        "review",
+        "concurrency",
+        "handlers",
+        "schedule",
+        "drill",
+        "rollback",
+    ],
+};
+const OBJECTIVES: Keys = Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
+const DEFAULTS: Keys = Keys { what: "`defaults`", known: &["retry", "stall_timeout"], later: &[] };
+const SECRET: Keys = Keys {
+    what: "a secret",
+    known: &["env", "file", "command"],
+    later: &["aws_ssm", "aws_secretsmanager"],
+};
+const CONNECTION: Keys = Keys {
+    what: "a connection",
+    known: &["url", "host", "port", "dbname", "user", "password", "sslmode", "protected"],
+    later: &["docker"],
+};
+const STORE: Keys = Keys {
+    what: "a store",
+    known: &["url", "min_proof"],
+    later: &[
+        "region",
+        "endpoint_url",
+        "storage_class",
+        "kms_key",
+        "object_lock",
+        "encrypt",
+        "decrypt",
+    ],
+};
+
+static NAME: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("^[a-z0-9][a-z0-9-]{0,63}$").expect("the pattern is a constant"));
+static IDENTIFIER: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new("^[a-z][a-z0-9_]{0,63}$").expect("the pattern is a constant"));
+
+/// Whether text can be an id or a name that templates read.
+pub(super) fn is_identifier(text: &str) -> bool {
+    IDENTIFIER.is_match(text)
+}
+
+/// Reads the whole runbook, as far as it can be read.
+pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -> Runbook {
+    let fields = Fields::new(root, &RUNBOOK, problems);
+    version(&fields, problems);
+    Runbook {
+        text: text.to_owned(),
+        header: header(&fields, problems),
+        params: named(&fields, "params", problems, Param::read),
+        secrets: named(&fields, "secrets", problems, secret),
+        vars: named(&fields, "vars", problems, |_, _| Some(())),
+        connections: named(&fields, "connections", problems, connection),
+        stores: named(&fields, "stores", problems, store),
+        steps: step::read_all(&fields, problems),
+    }
+    .with_params_checked(problems)
+}
+
+impl Runbook {
+    fn with_params_checked(self, problems: &mut Vec<Diagnostic>) -> Self {
+        for (name, declared) in &self.params {
+            param::check_declaration(name, declared, problems);
+        }
+        self
+    }
+}
+
+fn version(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) {
+    let version: Option<u32> = fields.required("version", problems);
+    if let (Some(version @ (0 | 2..)), Some(node)) = (version, fields.get("version")) {
+        let message = format!("version {version} of the language is not known");
+        let problem = Diagnostic::error(code::VALUE, node.span.clone(), message);
+        problems.push(problem.help("write `version: 1`"));
+    }
+}
+
+fn header(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Header {
+    let name: String = fields.required("name", problems).unwrap_or_default();
+    if let Some(node) =
+        fields.get("name").filter(|node| node.text().is_some_and(|n| !NAME.is_match(n)))
+    {
+        let message = format!("`{name}` is not a runbook's name");
+        problems.push(
+            Diagnostic::error(code::VALUE, node.span.clone(), message)
+                .why("the name is part of paths and of metrics")
+                .help("use lower-case letters, digits and `-`, at most 64"),
+        );
+    }
+    let (retry, stall_timeout) = defaults(fields, problems);
+    Header {
+        name,
+        description: fields.read("description", problems),
+        owner: fields.read("owner", problems),
+        labels: fields.read("labels", problems).unwrap_or_default(),
+        objectives: objectives(fields, problems),
+        retry,
+        stall_timeout,
+        max_parallel: max_parallel(fields, problems),
+    }
+}
+
+fn max_parallel(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<usize> {
+    let most: usize = fields.read::<u16>("max_parallel", problems)?.into();
+    if most == 0 {
+        let span = fields.get("max_parallel")?.span.clone();
+        problems.push(Diagnostic::error(code::VALUE, span, "`max_parallel` must be at least 1"));
+    }
+    Some(most)
+}
+
+fn objectives(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Objectives {
+    let Some(node) = fields.get("objectives") else { return Objectives::default() };
+    let fields = Fields::new(node, &OBJECTIVES, problems);
+    Objectives { rto: fields.read("rto", problems), rpo: fields.read("rpo", problems) }
+}
+
+fn defaults(
+    fields: &Fields<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> (crate::plan::Retry, Option<Span>) {
+    let base = crate::plan::Retry::default();
+    let Some(node) = fields.get("defaults") else { return (base, None) };
+    let fields = Fields::new(node, &DEFAULTS, problems);
+    let retry = step::retry(&fields, &base, problems).unwrap_or(base);
+    (retry, fields.read("stall_timeout", problems))
+}
+
+/// A mapping from names to declarations of one sort.
+fn named<T>(
+    fields: &Fields<'_>,
+    key: &str,
+    problems: &mut Vec<Diagnostic>,
+    read: impl Fn(&Node, &mut Vec<Diagnostic>) -> Option<T>,
+) -> Named<T> {
+    let Some(node) = fields.get(key) else { return Named::new() };
+    let NodeValue::Map(entries) = &node.value else {
+        if node.value != NodeValue::Null {
+            let message = format!("`{key}` is a mapping from names, not {}", node.what());
+            problems.push(Diagnostic::error(code::TYPE, node.span.clone(), message));
+        }
+        return Named::new();
+    };
+    let mut all = Named::new();
+    for (name, entry) in entries {
+        if !is_identifier(name) {
+            let message = format!("`{name}` is not a name");
+            problems
+                .push(Diagnostic::error(code::VALUE, entry.key_span.clone(), message).help(
+                    "a lower-case letter, then at most 63 lower-case letters, digits or `_`",
+                ));
+        }
+        if let Some(value) = read(&entry.node, problems) {
+            let (key_span, node) = (entry.key_span.clone(), entry.node.clone());
+            all.insert(name.clone(), Declared { key_span, node, value });
+        }
+    }
+    all
+}
+
+/// A declaration that is one mapping with fixed keys.
+fn one<T: DeserializeOwned>(node: &Node, keys: &Keys, problems: &mut Vec<Diagnostic>) -> Option<T> {
+    let before = problems.len();
+    Fields::new(node, keys, problems);
+    if problems.len() > before {
+        return None;
+    }
+    node_de::read(node).map_err(|error| problems.push(of_type(error))).ok()
+}
+
+fn secret(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<SecretSource> {
+    one(node, &SECRET, problems)
+}
+
+fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Connection> {
+    let connection: Connection = one(node, &CONNECTION, problems)?;
+    let in_url = [&connection.host, &connection.port, &connection.dbname, &connection.user];
+    if connection.url.is_some() && in_url.iter().any(|part| part.is_some()) {
+        let message = "a connection has either `url` or `host`, `port`, `dbname`, `user`";
+        problems.push(Diagnostic::error(code::VALUE, node.span.clone(), message));
+    }
+    Some(connection)
+}
+
+fn store(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Store> {
+    let store: Store = one(node, &STORE, problems)?;
+    let (url, node) = (&store.url, node.get("url")?);
+    if !url.contains("{{") && !url.starts_with("file:///") {
+        let message = format!("`{url}` is not a store's URL");
+        let problem = Diagnostic::error(code::VALUE, node.span.clone(), message);
+        problems.push(problem.help("this version knows `file:///path`"));
+    }
+    Some(store)
+}
+
+/// A value that may be given partly.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PartialRetry {
+    pub(super) limit: Option<u32>,
+    pub(super) interval: Option<Span>,
+    pub(super) backoff: Option<f64>,
+    pub(super) max_interval: Option<Span>,
+    pub(super) jitter: Option<f64>,
+}

@@ -1,0 +1,115 @@
+//! Reads the keys of one mapping, each on its own, so that one wrong value hides no other.
+
+use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
+
+use crate::codes::language as code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Entry, Node, NodeError, NodeValue, SourceSpan};
+use crate::{node_de, suggest};
+
+/// The keys that a mapping may have.
+pub(super) struct Keys {
+    /// What the mapping is, with its article: `a step`.
+    pub(super) what: &'static str,
+    /// Keys that this version understands.
+    pub(super) known: &'static [&'static str],
+    /// Keys of the language that this version does not understand yet.
+    pub(super) later: &'static [&'static str],
+}
+
+/// A mapping whose keys have been looked at.
+pub(super) struct Fields<'a> {
+    what: &'static str,
+    span: SourceSpan,
+    entries: IndexMap<&'a str, &'a Entry>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reports every key that `keys` does not have.
+    pub(super) fn new(node: &'a Node, keys: &Keys, problems: &mut Vec<Diagnostic>) -> Self {
+        let mut fields = Self { what: keys.what, span: first_line(node), entries: IndexMap::new() };
+        let NodeValue::Map(entries) = &node.value else {
+            let message = format!("expected a mapping, found {}", node.what());
+            let problem = Diagnostic::error(code::TYPE, node.span.clone(), message);
+            problems.push(problem.help(suggest::one_of("", keys.known)));
+            return fields;
+        };
+        for (key, entry) in entries {
+            if keys.known.contains(&key.as_str()) {
+                fields.entries.insert(key, entry);
+            } else {
+                problems.push(unknown_key(key, entry, keys));
+            }
+        }
+        fields
+    }
+
+    pub(super) fn get(&self, key: &str) -> Option<&'a Node> {
+        self.entries.get(key).map(|entry| &entry.node)
+    }
+
+    pub(super) fn entry(&self, key: &str) -> Option<&'a Entry> {
+        self.entries.get(key).copied()
+    }
+
+    /// The value under `key`, when it is there and has the right type.
+    pub(super) fn read<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<T> {
+        let node = self.get(key)?;
+        match node_de::read(node) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                problems.push(of_type(error));
+                None
+            }
+        }
+    }
+
+    /// The value under `key`, which must be there.
+    pub(super) fn required<T: DeserializeOwned>(
+        &self,
+        key: &str,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<T> {
+        if self.get(key).is_none() {
+            let message = format!("{} needs `{key}`", self.what);
+            let problem = Diagnostic::error(code::MISSING_KEY, self.span.clone(), message);
+            problems.push(problem.help(format!("add `{key}:`")));
+            return None;
+        }
+        self.read(key, problems)
+    }
+}
+
+/// A misfit of a value of the language itself.
+pub(super) fn of_type(error: NodeError) -> Diagnostic {
+    let NodeError { span, message, help } = error;
+    let code = if message.starts_with("unknown key") { code::UNKNOWN_KEY } else { code::TYPE };
+    Diagnostic { help, ..Diagnostic::error(code, span, message) }
+}
+
+fn unknown_key(key: &str, entry: &Entry, keys: &Keys) -> Diagnostic {
+    let span = entry.key_span.clone();
+    if keys.later.contains(&key) {
+        let message = format!("`{key}` is not supported by this version yet");
+        return Diagnostic::error(code::NOT_YET, span, message)
+            .why("a key that is ignored would promise what does not happen")
+            .help(format!("remove `{key}`"));
+    }
+    let message = format!("unknown key `{key}` in {}", keys.what);
+    Diagnostic::error(code::UNKNOWN_KEY, span, message).help(suggest::one_of(key, keys.known))
+}
+
+/// The place of a mapping as a whole: its first key.
+fn first_line(node: &Node) -> SourceSpan {
+    match &node.value {
+        NodeValue::Map(entries) => {
+            entries.values().next().map_or(node.span.clone(), |entry| entry.key_span.clone())
+        }
+        _ => node.span.clone(),
+    }
+}

@@ -1,0 +1,242 @@
+//! Reads the steps.
+
+use std::collections::HashMap;
+
+use indexmap::IndexMap;
+
+use super::declare::{PartialRetry, is_identifier};
+use super::fields::{Fields, Keys};
+use crate::codes::language as code;
+use crate::diagnostic::Diagnostic;
+use crate::node::{Entry, Node, NodeValue, SourceSpan};
+use crate::node_de;
+use crate::plan::Retry;
+use crate::units::Span;
+
+/// A step as it is written.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) id: Spanned,
+    pub(super) name: Option<String>,
+    pub(super) phase: Option<String>,
+    pub(super) uses: Spanned,
+    pub(super) with: Node,
+    pub(super) needs: Option<Vec<Spanned>>,
+    pub(super) condition: Option<Spanned>,
+    pub(super) retry: Option<Retry>,
+    /// Where `retry` asks for at least one more attempt.
+    pub(super) retried_at: Option<SourceSpan>,
+    pub(super) timeout: Option<Span>,
+    pub(super) stall_timeout: Option<Span>,
+    pub(super) deadline: Option<Span>,
+    pub(super) restores_service: bool,
+}
+
+/// Text and its place.
+#[derive(Debug, Clone)]
+pub(super) struct Spanned {
+    pub(super) text: String,
+    pub(super) span: SourceSpan,
+}
+
+const STEP: Keys = Keys {
+    what: "a step",
+    known: &[
+        "id",
+        "name",
+        "phase",
+        "uses",
+        "with",
+        "needs",
+        "if",
+        "retry",
+        "timeout",
+        "stall_timeout",
+        "deadline",
+        "restores_service",
+        "idempotent",
+        "observe",
+    ],
+    later: &["foreach", "undo", "slow_after", "continue_on", "milestone", "ungraceful"],
+};
+
+/// Keys of a step that are part of its kind's input.
+const INPUT_KEYS: [&str; 2] = ["idempotent", "observe"];
+
+/// Reads `steps`; a step without id or kind is reported and left out.
+pub(super) fn read_all(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Vec<Step> {
+    let Some(node) = fields.get("steps") else {
+        let _: Option<Vec<String>> = fields.required("steps", problems);
+        return Vec::new();
+    };
+    let items = match &node.value {
+        NodeValue::List(items) if !items.is_empty() => items,
+        _ => {
+            let message = format!("`steps` is a list of at least one step, not {}", node.what());
+            problems.push(Diagnostic::error(code::TYPE, node.span.clone(), message));
+            return Vec::new();
+        }
+    };
+    let base = base_retry(fields);
+    let steps: Vec<_> = items.iter().filter_map(|item| read(item, &base, problems)).collect();
+    report_duplicates(&steps, problems);
+    steps
+}
+
+/// `defaults.retry`, whose own problems are reported where the defaults are read.
+fn base_retry(fields: &Fields<'_>) -> Retry {
+    let retry = fields.get("defaults").and_then(|defaults| defaults.get("retry"));
+    let partial = retry.and_then(|node| node_de::read::<PartialRetry>(node).ok());
+    partial.map_or_else(Retry::default, |partial| over(&partial, &Retry::default()))
+}
+
+fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Step> {
+    let fields = Fields::new(node, &STEP, problems);
+    let retry = retry(&fields, base, problems);
+    let retried_at = fields
+        .entry("retry")
+        .filter(|_| retry.as_ref().is_some_and(|retry| retry.limit > 0))
+        .map(|entry| entry.key_span.clone());
+    let rest = (
+        fields.read("name", problems),
+        fields.read("phase", problems),
+        needs(&fields, problems),
+        spanned(&fields, "if", problems),
+        [
+            fields.read("timeout", problems),
+            fields.read("stall_timeout", problems),
+            fields.read("deadline", problems),
+        ],
+        fields.read("restores_service", problems),
+    );
+    let with = with(&fields, node, problems);
+    let id: Option<String> = fields.required("id", problems);
+    let uses: Option<String> = fields.required("uses", problems);
+    let id = valid_id(Spanned { text: id?, span: fields.get("id")?.span.clone() }, problems)?;
+    let uses = Spanned { text: uses?, span: fields.get("uses")?.span.clone() };
+    let (name, phase, needs, condition, [timeout, stall_timeout, deadline], restores) = rest;
+    Some(Step {
+        id,
+        name,
+        phase,
+        uses,
+        with,
+        needs,
+        condition,
+        retry,
+        retried_at,
+        timeout,
+        stall_timeout,
+        deadline,
+        restores_service: restores.unwrap_or(false),
+    })
+}
+
+fn valid_id(id: Spanned, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
+    if is_identifier(&id.text) {
+        return Some(id);
+    }
+    let message = format!("`{}` is not a step id", id.text);
+    problems.push(
+        Diagnostic::error(code::VALUE, id.span, message)
+            .help("a lower-case letter, then at most 63 lower-case letters, digits or `_`"),
+    );
+    None
+}
+
+/// The input of the step: `with`, and the keys of the step that belong to its input.
+fn with(fields: &Fields<'_>, step: &Node, problems: &mut Vec<Diagnostic>) -> Node {
+    let empty = || Node { value: NodeValue::Map(IndexMap::new()), span: step.span.clone() };
+    let mut with = match fields.get("with") {
+        Some(node) if node.value == NodeValue::Null => Node { span: node.span.clone(), ..empty() },
+        Some(node) => node.clone(),
+        None => Node { span: fields.entry("uses").map_or(0..0, |e| e.key_span.clone()), ..empty() },
+    };
+    let NodeValue::Map(entries) = &mut with.value else {
+        let message = format!("`with` is a mapping, not {}", with.what());
+        problems.push(Diagnostic::error(code::TYPE, with.span.clone(), message));
+        return empty();
+    };
+    for key in INPUT_KEYS {
+        if let Some(entry) = fields.entry(key) {
+            insert_once(entries, key, entry, problems);
+        }
+    }
+    with
+}
+
+fn insert_once(
+    entries: &mut IndexMap<String, Entry>,
+    key: &str,
+    entry: &Entry,
+    problems: &mut Vec<Diagnostic>,
+) {
+    if let Some(first) = entries.insert(key.to_owned(), entry.clone()) {
+        let message = format!("`{key}` stands both in the step and in its `with`");
+        let problem = Diagnostic::error(code::VALUE, entry.key_span.clone(), message);
+        problems.push(problem.also(first.key_span, "also here"));
+    }
+}
+
+fn spanned(fields: &Fields<'_>, key: &str, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
+    let text = fields.read(key, problems)?;
+    Some(Spanned { text, span: fields.get(key)?.span.clone() })
+}
+
+fn needs(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Vec<Spanned>> {
+    let node = fields.get("needs")?;
+    let texts: Vec<String> = fields.read("needs", problems)?;
+    let NodeValue::List(items) = &node.value else { return None };
+    let spans = items.iter().map(|item| item.span.clone());
+    Some(texts.into_iter().zip(spans).map(|(text, span)| Spanned { text, span }).collect())
+}
+
+/// The `retry` of a mapping, what it does not say taken from `base`.
+pub(super) fn retry(
+    fields: &Fields<'_>,
+    base: &Retry,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Retry> {
+    let partial: PartialRetry = fields.read("retry", problems)?;
+    let retry = over(&partial, base);
+    let wrong = match &retry {
+        Retry { limit: 101.., .. } => Some("`limit` is at most 100"),
+        Retry { backoff, .. } if !(1.0..=100.0).contains(backoff) => {
+            Some("`backoff` is from 1.0 to 100.0")
+        }
+        Retry { jitter, .. } if !(0.0..=1.0).contains(jitter) => {
+            Some("`jitter` is from 0.0 to 1.0")
+        }
+        _ => None,
+    };
+    if let (Some(rule), Some(node)) = (wrong, fields.get("retry")) {
+        problems.push(Diagnostic::error(code::VALUE, node.span.clone(), rule));
+    }
+    Some(retry)
+}
+
+fn over(partial: &PartialRetry, base: &Retry) -> Retry {
+    Retry {
+        limit: partial.limit.unwrap_or(base.limit),
+        interval: partial.interval.unwrap_or(base.interval),
+        backoff: partial.backoff.unwrap_or(base.backoff),
+        max_interval: partial.max_interval.unwrap_or(base.max_interval),
+        jitter: partial.jitter.unwrap_or(base.jitter),
+    }
+}
+
+fn report_duplicates(steps: &[Step], problems: &mut Vec<Diagnostic>) {
+    let mut first: HashMap<&str, &SourceSpan> = HashMap::new();
+    for step in steps {
+        if let Some(earlier) = first.get(step.id.text.as_str()) {
+            let message = format!("two steps have the id `{}`", step.id.text);
+            problems.push(
+                Diagnostic::error(code::DUPLICATE_ID, step.id.span.clone(), message)
+                    .also((*earlier).clone(), "the first one is here")
+                    .help("give one of them another id"),
+            );
+        } else {
+            first.insert(&step.id.text, &step.id.span);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Step kinds for tests of the language.
+
+use std::collections::BTreeMap;
+
+use model::catalog::{Catalog, InputProblem, InputRefusal, StepKind};
+use model::effect::{Effect, Repeat};
+use model::footprint::Footprint;
+use model::node::Node;
+use model::node_de;
+use model::secret::SecretText;
+use model::units::Span;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Dump {
+    connection: String,
+    store: String,
+    #[serde(default)]
+    tables: Vec<String>,
+    #[serde(default = "one")]
+    jobs: u16,
+    label: Option<String>,
+}
+
+fn one() -> u16 {
+    1
+}
+
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct DumpOutput {
+    path: String,
+    rows: u64,
+    detail: Option<Detail>,
+    tags: BTreeMap<String, String>,
+}
+
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct Detail {
+    bytes: u64,
+}
+
+#[expect(dead_code, reason = "read to see that they fit")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Notify {
+    webhook: SecretText,
+    text: String,
+    wait: Option<Span>,
+    #[serde(default)]
+    loud: bool,
+}
+
+#[expect(dead_code, reason = "read to see that they fit")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    argv: Vec<String>,
+    #[serde(default)]
+    #[schemars(extend("x-secrets-allowed" = true))]
+    env: BTreeMap<String, String>,
+    #[schemars(extend("x-no-templates" = true))]
+    script: Option<String>,
+    #[serde(default)]
+    idempotent: bool,
+    observe: Option<Vec<String>>,
+}
+
+#[expect(dead_code, reason = "read to see that they fit")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Verify {
+    scratch: String,
+    level: Level,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Level {
+    Readable,
+    Identical,
+}
+
+struct Fake<I> {
+    name: &'static str,
+    example: fn() -> Value,
+    output: fn() -> Schema,
+    look: fn(&I) -> Result<Footprint, Vec<InputProblem>>,
+}
+
+impl<I: DeserializeOwned + JsonSchema + 'static> StepKind for Fake<I> {
+    fn kind(&self) -> &'static str {
+        self.name
+    }
+
+    fn summary(&self) -> &'static str {
+        "a kind for tests"
+    }
+
+    fn manual(&self) -> String {
+        "# What it does\n\nNothing.\n".to_owned()
+    }
+
+    fn version(&self) -> u32 {
+        3
+    }
+
+    fn input_schema(&self) -> Schema {
+        schema_for!(I)
+    }
+
+    fn output_schema(&self) -> Schema {
+        (self.output)()
+    }
+
+    fn example(&self) -> Value {
+        (self.example)()
+    }
+
+    fn check(&self, with: &Node) -> Result<Footprint, InputRefusal> {
+        let input: I = node_de::read(with).map_err(InputRefusal::Shape)?;
+        (self.look)(&input).map_err(InputRefusal::Rules)
+    }
+}
+
+fn dump(input: &Dump) -> Result<Footprint, Vec<InputProblem>> {
+    if input.jobs > 64 {
+        let problem = InputProblem::at("jobs", "`jobs` is at most 64");
+        return Err(vec![problem.help("use fewer connections")]);
+    }
+    let empty = input.tables.iter().position(String::is_empty);
+    if let Some(at) = empty {
+        let path = vec!["tables".to_owned(), at.to_string()];
+        return Err(vec![InputProblem {
+            path,
+            message: "a table has no name".to_owned(),
+            help: None,
+        }]);
+    }
+    let label = input.label.as_deref().unwrap_or("none");
+    Ok(Footprint::new(Effect::Reversible, Repeat::Observable)
+        .reads_connection(&input.connection)
+        .store(&input.store)
+        .writes(format!("a set labelled `{label}`")))
+}
+
+static DUMP: Fake<Dump> = Fake {
+    name: "fake.dump",
+    example: || json!({"path": "sets/a", "rows": 3, "detail": {"bytes": 4096}, "tags": {"a": "b"}}),
+    output: || schema_for!(DumpOutput),
+    look: dump,
+};
+
+static NOTIFY: Fake<Notify> = Fake {
+    name: "fake.notify",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |_| Ok(Footprint::new(Effect::Irreversible, Repeat::Keyed)),
+};
+
+static COMMAND: Fake<Command> = Fake {
+    name: "fake.command",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |input| {
+        let repeat = match (input.idempotent, &input.observe) {
+            (true, _) => Repeat::Idempotent,
+            (false, Some(_)) => Repeat::Observable,
+            (false, None) => Repeat::Opaque,
+        };
+        Ok(Footprint::new(Effect::Irreversible, repeat))
+    },
+};
+
+static VERIFY: Fake<Verify> = Fake {
+    name: "fake.verify",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |input| {
+        Ok(Footprint::new(Effect::Reversible, Repeat::Idempotent)
+            .scratch_connection(&input.scratch))
+    },
+};
+
+#[derive(JsonSchema)]
+struct Empty {}
+
+/// The kinds above.
+pub(crate) struct Kinds;
+
+impl Catalog for Kinds {
+    fn get(&self, kind: &str) -> Option<&dyn StepKind> {
+        match kind {
+            "fake.dump" => Some(&DUMP),
+            "fake.notify" => Some(&NOTIFY),
+            "fake.command" => Some(&COMMAND),
+            "fake.verify" => Some(&VERIFY),
+            _ => None,
+        }
+    }
+
+    fn kinds(&self) -> Vec<&'static str> {
+        vec!["fake.dump", "fake.notify", "fake.command", "fake.verify"]
+    }
+}

@@ -1,0 +1,226 @@
+//! The language as a whole: text to diagnostics and to a plan.
+#![expect(clippy::disallowed_methods, reason = "tests read golden files and measure time")]
+
+mod kinds;
+
+use std::path::Path;
+
+use indexmap::IndexMap;
+use kinds::Kinds;
+use model::diagnostic::{Diagnostic, SourceText, render};
+use model::ids::StepId;
+use model::plan::{Plan, Source};
+use model::runbook::Runbook;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const HEAD: &str = "version: 1\nname: test\n";
+
+fn codes(text: &str) -> Vec<&'static str> {
+    Runbook::check(text, &Kinds).problems.iter().map(|problem| problem.code).collect()
+}
+
+fn source() -> Source {
+    Source { file: "a.yaml".to_owned(), sha256: String::new() }
+}
+
+fn plan(text: &str, given: &[(&str, Value)]) -> Result<Plan, Vec<Diagnostic>> {
+    let checked = Runbook::check(text, &Kinds);
+    let runbook = checked.runbook.unwrap_or_else(|| panic!("{:#?}", checked.problems));
+    let given: IndexMap<_, _> =
+        given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    runbook.plan(&Kinds, &given, source())
+}
+
+fn needs(plan: &Plan) -> Vec<Vec<&str>> {
+    plan.steps.iter().map(|step| step.needs.iter().map(StepId::as_str).collect()).collect()
+}
+
+/// Every file in `golden/` gives exactly the text beside it. `GOLDEN=write` writes the texts.
+#[test]
+fn golden_diagnostics() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut seen = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "yaml") {
+            continue;
+        }
+        seen += 1;
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let problems = Runbook::check(&text, &Kinds).problems;
+        let shown = render(&problems, &SourceText::new(file, &text), false);
+        let beside = path.with_extension("txt");
+        if std::env::var_os("GOLDEN").is_some() {
+            std::fs::write(&beside, &shown).unwrap();
+        }
+        assert_eq!(shown, std::fs::read_to_string(&beside).unwrap(), "{file}");
+    }
+    assert!(seen >= 8, "only {seen} golden files");
+}
+
+#[test]
+fn order_is_that_of_the_text_unless_needs_or_references_say_otherwise() {
+    let text = format!(
+        "{HEAD}connections: {{prod: {{}}}}\nstores: {{s: {{url: \"file:///s\"}}}}
+steps:
+  - {{id: a, uses: fake.dump, with: {{connection: prod, store: s}}}}
+  - {{id: b, uses: fake.command, with: {{argv: [x]}}}}
+  - {{id: c, uses: fake.command, needs: [], with: {{argv: [\"{{{{ steps.a.outputs.path }}}}\"]}}}}
+  - {{id: d, uses: fake.command, needs: [b], if: \"steps.a.outputs.rows > 0 and succeeded('c')\", with: {{argv: [x]}}}}
+"
+    );
+    let plan = plan(&text, &[]).unwrap();
+    assert_eq!(needs(&plan), [vec![], vec!["a"], vec!["a"], vec!["b", "c", "a"]]);
+    assert_eq!(plan.steps[2].references.len(), 1);
+    assert_eq!(plan.steps[0].kind_version, 3);
+    assert_eq!(plan.steps[1].retry.limit, 0);
+    assert_eq!(plan.steps[0].retry.limit, 2);
+}
+
+const PARAMS: &str = "version: 1
+name: test
+params:
+  table: {type: string, required: true, pattern: \"^[a-z]+$\"}
+  jobs: {type: integer, default: 2, min: 1, max: 8}
+  wait: {type: duration, default: 90s}
+  tables: {type: list, default: [a, b]}
+  at: {type: timestamp, required: false}
+secrets: {hook: {env: HOOK}, url: {env: URL}}
+vars: {label: \"daily-{{ params.table }}\"}
+connections: {prod: {url: \"{{ secrets.url }}\"}}
+stores: {backups: {url: \"file:///b\"}}
+steps:
+  - id: dump
+    uses: fake.dump
+    with: {connection: prod, store: backups, tables: \"{{ params.tables }}\", jobs: \"{{ params.jobs }}\", label: \"{{ vars.label }}\"}
+  - id: tell
+    uses: fake.notify
+    with: {webhook: \"{{ secrets.hook }}\", text: \"{{ params.table }} at {{ params.at }}\", wait: \"{{ params.wait }}\"}
+";
+
+#[test]
+fn parameters_are_bound_by_type() {
+    let bound =
+        plan(PARAMS, &[("table", json!("users")), ("jobs", json!("4")), ("tables", json!("x, y"))])
+            .unwrap();
+    assert_eq!(
+        serde_json::to_value(&bound.params).unwrap(),
+        json!({"table": "users", "jobs": 4, "wait": "1m30s", "tables": ["x", "y"], "at": null})
+    );
+    assert_eq!(bound.steps[0].secrets, ["url"]);
+    assert_eq!(bound.steps[1].secrets, ["hook"]);
+    assert_eq!(bound.steps[0].with["jobs"], json!("{{ params.jobs }}"));
+    assert_eq!(bound.steps[0].footprint.writes, ["a set labelled `daily-users`"]);
+}
+
+#[test]
+fn wrong_parameters_are_all_named() {
+    let problems = plan(PARAMS, &[("jobs", json!("many")), ("tabel", json!("x"))]).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|p| (p.code, p.message.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("RB0302", "unknown parameter `tabel`"),
+            ("RB0301", "the parameter `table` has no value"),
+            ("RB0303", "the parameter `jobs`: expected a whole number, found the text `many`"),
+        ]
+    );
+    assert_eq!(problems[1].help.as_deref(), Some("give it with `-p table=...`"));
+    for (name, value, reason) in [
+        ("jobs", json!(9), "the parameter `jobs`: `9` is more than the most, `8`"),
+        ("jobs", json!(0), "the parameter `jobs`: `0` is less than the least, `1`"),
+        ("table", json!("A"), "the parameter `table`: `A` does not match `^[a-z]+$`"),
+        (
+            "at",
+            json!("2026-01-01T00:00:00"),
+            "the parameter `at`: `2026-01-01T00:00:00` is not a time with a zone",
+        ),
+    ] {
+        let given = [("table", json!("users")), (name, value)];
+        assert_eq!(plan(PARAMS, &given).unwrap_err()[0].message, reason);
+    }
+}
+
+#[test]
+fn a_bound_value_is_checked_where_it_is_used() {
+    let text = PARAMS.replace("max: 8", "max: 100");
+    let given = [("table", json!("users")), ("jobs", json!(80))];
+    let problems = plan(&text, &given).unwrap_err();
+    assert_eq!(problems.len(), 1);
+    assert_eq!(
+        (problems[0].code, problems[0].message.as_str()),
+        ("RB0208", "`jobs` is at most 64")
+    );
+    assert_eq!(&text[problems[0].span.clone()], "\"{{ params.jobs }}\"");
+}
+
+#[test]
+fn a_sample_of_a_required_parameter_is_never_blamed() {
+    let text = format!(
+        "{HEAD}params: {{level: {{type: string}}}}\nconnections: {{c: {{protected: false}}}}
+steps:\n  - {{id: a, uses: fake.verify, with: {{scratch: c, level: \"{{{{ params.level }}}}\"}}}}\n"
+    );
+    assert_eq!(codes(&text), [] as [&str; 0]);
+    assert_eq!(plan(&text, &[("level", json!("readable"))]).unwrap().steps.len(), 1);
+    let problems = plan(&text, &[("level", json!("readabel"))]).unwrap_err();
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `readable`?"));
+}
+
+fn chained(steps: usize) -> String {
+    let head = format!(
+        "{HEAD}connections: {{prod: {{}}}}\nstores: {{s: {{url: \"file:///s\"}}}}\nsteps:\n"
+    );
+    let step = |at: usize| {
+        let label = match at.checked_sub(1) {
+            None => "first".to_owned(),
+            Some(before) => {
+                format!("{{{{ steps.s{before}.outputs.path | default('x') | basename }}}}")
+            }
+        };
+        format!(
+            "  - id: s{at}\n    uses: fake.dump\n    if: \"{at} >= 0\"\n    \
+             with: {{connection: prod, store: s, label: \"{label}\"}}\n"
+        )
+    };
+    head + &(0..steps).map(step).collect::<String>()
+}
+
+#[test]
+fn ten_thousand_steps_are_checked_in_linear_time() {
+    let time = |steps| {
+        let text = chained(steps);
+        let start = std::time::Instant::now();
+        let checked = Runbook::check(&text, &Kinds);
+        assert_eq!(checked.problems, []);
+        assert_eq!(checked.runbook.unwrap().step_count(), steps);
+        start.elapsed()
+    };
+    let (small, large) = (time(1_000), time(10_000));
+    assert!(large < small * 25, "{small:?} for 1,000 steps, {large:?} for 10,000");
+}
+
+fn all_spans_are_inside(text: &str) -> Result<(), TestCaseError> {
+    for problem in Runbook::check(text, &Kinds).problems {
+        prop_assert!(text.get(problem.span.clone()).is_some(), "{:?}", problem);
+        let also = problem.also.map_or(0..0, |(span, _)| span);
+        prop_assert!(text.get(also).is_some());
+    }
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_check_panic(text in "\\PC{0,200}") {
+        all_spans_are_inside(&text)?;
+    }
+
+    #[test]
+    fn no_damage_makes_the_check_panic(
+        start in 0..PARAMS.len(), length in 0..40_usize, put in "([a-z]{0,4}|[-:{}\\[\\]\"',|>\n é]){0,4}"
+    ) {
+        let end = (start + length).min(PARAMS.len());
+        all_spans_are_inside(&format!("{}{put}{}", &PARAMS[..start], &PARAMS[end..]))?;
+    }
+}
