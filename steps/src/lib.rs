@@ -5,7 +5,9 @@ use engine::registry::{DynStep, Registry, Typed};
 
 pub mod command;
 pub mod flow;
+pub mod http;
 pub mod human;
+pub mod notify;
 pub mod pg;
 pub mod store;
 #[cfg(test)]
@@ -15,6 +17,9 @@ mod testing;
 pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<store::list::List>::new(),
     &Typed::<store::prune::Prune>::new(),
+    &Typed::<notify::slack::Notify>::new(),
+    &Typed::<notify::webhook::Post>::new(),
+    &Typed::<http::check::Check>::new(),
     &Typed::<command::run::Run>::new(),
     &Typed::<flow::wait::Wait>::new(),
     &Typed::<flow::pass::Pass>::new(),
