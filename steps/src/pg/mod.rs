@@ -3,8 +3,13 @@
 pub mod catalogue;
 pub mod classify;
 pub mod connection;
+mod copy;
+pub mod dump;
 mod environment;
+mod meter;
 pub mod pgpass;
+mod programs;
+mod settings;
 pub mod sql;
 pub mod target;
 mod tls;

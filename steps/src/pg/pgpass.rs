@@ -34,6 +34,8 @@ impl Pgpass {
             ("PGAPPNAME", application_name(ctx)),
             ("PGCONNECT_TIMEOUT", "15".to_owned()),
             ("PGCLIENTENCODING", "UTF8".to_owned()),
+            // Messages in English: `programs` tells failures apart by their words.
+            ("LC_ALL", "C".to_owned()),
         ];
         variables.extend(target.options.clone().map(|options| ("PGOPTIONS", options)));
         if let Some(path) = &target.root_cert {

@@ -57,6 +57,14 @@ pub enum StoreError {
         /// The most it may have.
         limit: u64,
     },
+    /// A manifest does not read, or belongs to another set.
+    #[error("`{path}` is not the manifest of the set in this folder: {why}")]
+    Manifest {
+        /// The path.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Anything else.
     #[error("the store failed at `{path}`")]
     Io {
@@ -109,6 +117,8 @@ impl From<StoreError> for StepError {
             StoreError::Denied { .. } => Self::needs_operator("RB0605", message)
                 .hint("let the account that runs `runbook` read and write the store"),
             StoreError::TooLarge { .. } => Self::permanent("RB0606", message),
+            StoreError::Manifest { .. } => Self::permanent("RB0612", message)
+                .hint("the set cannot be trusted: restore from another one"),
             StoreError::Io { .. } => Self::transient("RB0607", message),
         };
         match error.source() {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rustix::fs::{self, AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use tokio::sync::RwLock;
 use url::Url;
 
 use super::error::StoreError;
@@ -30,7 +31,12 @@ static NEXT_PART: AtomicU64 = AtomicU64::new(0);
 pub struct FileStore {
     path: PathBuf,
     root: Arc<Folder>,
+    gate: Gate,
 }
+
+/// Held by every operation until it has ended, also when nobody waits for it any more: a folder
+/// is removed only when nothing is still being written.
+type Gate = Arc<RwLock<()>>;
 
 impl FileStore {
     /// Opens the folder of `file:///path`; makes it (0700) when only itself is missing.
@@ -41,7 +47,7 @@ impl FileStore {
         let path = path.ok_or_else(|| StoreError::Url { url: url.to_owned() })?;
         let root = Folder::root(&path)
             .map_err(|error| StoreError::of(&path.display().to_string(), error))?;
-        Ok(Self { path, root: Arc::new(root) })
+        Ok(Self { path, root: Arc::new(root), gate: Gate::default() })
     }
 
     /// The folder.
@@ -54,13 +60,19 @@ impl FileStore {
         path: &str,
         act: impl FnOnce(&Folder, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> StoreFuture<'static, T> {
-        let (root, path) = (Arc::clone(&self.root), path.to_owned());
-        Box::pin(async move { blocking(move || act(&root, &path)).await })
+        let (root, gate, path) = (Arc::clone(&self.root), self.gate.clone(), path.to_owned());
+        Box::pin(async move { blocking(gate, move || act(&root, &path)).await })
     }
 }
 
-async fn blocking<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(act).await.expect("file operations do not panic")
+async fn blocking<T: Send + 'static>(gate: Gate, act: impl FnOnce() -> T + Send + 'static) -> T {
+    let entered = gate.read_owned().await;
+    let done = tokio::task::spawn_blocking(move || {
+        let done = act();
+        drop(entered);
+        done
+    });
+    done.await.expect("file operations do not panic")
 }
 
 /// Nothing, instead of an error, where there is nothing.
@@ -118,14 +130,16 @@ fn sweep_folder(folder: &Folder) -> io::Result<u64> {
 
 impl Store for FileStore {
     fn put_new<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Box<dyn ObjectWriter>> {
+        let gate = self.gate.clone();
         self.blocking(path, |root, path| {
             let (folders, name) = split(path)?;
             let part = Unfinished::create(root, &folders, name, path)?;
-            Ok(Box::new(FileWriter { part: Some(part) }) as Box<dyn ObjectWriter>)
+            Ok(Box::new(FileWriter { part: Some(part), gate }) as Box<dyn ObjectWriter>)
         })
     }
 
     fn open<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Box<dyn ObjectReader>> {
+        let gate = self.gate.clone();
         self.blocking(path, |root, path| {
             let (folders, name) = split(path)?;
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -133,7 +147,7 @@ impl Store for FileStore {
                 Ok(File::from(fs::openat(&folder.0, name, flags, Mode::empty())?))
             });
             let file = opened.map_err(|error| StoreError::of(path, error))?;
-            let reader = FileReader { file: Some(file), path: path.to_owned() };
+            let reader = FileReader { file: Some(file), gate, path: path.to_owned() };
             Ok(Box::new(reader) as Box<dyn ObjectReader>)
         })
     }
@@ -180,14 +194,15 @@ impl Store for FileStore {
     }
 
     fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, ()> {
-        self.blocking(folder, |root, path| {
-            let (folders, name) = split(path)?;
-            let removed = root.walk(&folders).and_then(|parent| {
-                parent.enter(name)?.clear()?;
-                fs::unlinkat(&parent.0, name, AtFlags::REMOVEDIR)?;
-                Ok(fs::fsync(&parent.0)?)
+        let (root, gate, path) = (Arc::clone(&self.root), self.gate.clone(), folder.to_owned());
+        Box::pin(async move {
+            let alone = gate.write_owned().await;
+            let removed = tokio::task::spawn_blocking(move || {
+                let removed = remove_folder(&root, &path);
+                drop(alone);
+                removed
             });
-            if_there(path, removed).map(drop)
+            removed.await.expect("file operations do not panic")
         })
     }
 
@@ -199,9 +214,9 @@ impl Store for FileStore {
     }
 
     fn free_space(&self) -> StoreFuture<'_, Option<u64>> {
-        let root = Arc::clone(&self.root);
+        let (root, gate) = (Arc::clone(&self.root), self.gate.clone());
         Box::pin(async move {
-            let space = blocking(move || fs::fstatvfs(&root.0)).await;
+            let space = blocking(gate, move || fs::fstatvfs(&root.0)).await;
             Ok(space.ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize)))
         })
     }
@@ -209,6 +224,16 @@ impl Store for FileStore {
     fn describe(&self) -> String {
         format!("file://{}", self.path.display())
     }
+}
+
+fn remove_folder(root: &Folder, path: &str) -> Result<(), StoreError> {
+    let (folders, name) = split(path)?;
+    let removed = root.walk(&folders).and_then(|parent| {
+        parent.enter(name)?.clear()?;
+        fs::unlinkat(&parent.0, name, AtFlags::REMOVEDIR)?;
+        Ok(fs::fsync(&parent.0)?)
+    });
+    if_there(path, removed).map(drop)
 }
 
 /// A file under its temporary name, locked so that nobody sweeps it.
@@ -282,13 +307,14 @@ impl Drop for Unfinished {
 
 struct FileWriter {
     part: Option<Unfinished>,
+    gate: Gate,
 }
 
 impl ObjectWriter for FileWriter {
     fn write(&mut self, chunk: Bytes) -> StoreFuture<'_, ()> {
         Box::pin(async move {
             let mut part = self.part.take().expect("a writer that failed is not used again");
-            let (part, written) = blocking(move || {
+            let (part, written) = blocking(self.gate.clone(), move || {
                 let written = part.file.write_all(&chunk);
                 (part, written)
             })
@@ -301,12 +327,14 @@ impl ObjectWriter for FileWriter {
 
     fn commit(mut self: Box<Self>) -> StoreFuture<'static, ()> {
         let part = self.part.take().expect("a writer that failed is not used again");
-        Box::pin(async move { blocking(move || part.commit()).await })
+        let gate = self.gate.clone();
+        Box::pin(async move { blocking(gate, move || part.commit()).await })
     }
 }
 
 struct FileReader {
     file: Option<File>,
+    gate: Gate,
     path: String,
 }
 
@@ -314,7 +342,7 @@ impl ObjectReader for FileReader {
     fn read(&mut self) -> StoreFuture<'_, Option<Bytes>> {
         Box::pin(async move {
             let mut file = self.file.take().expect("a reader that was given up is not used again");
-            let (file, read) = blocking(move || {
+            let (file, read) = blocking(self.gate.clone(), move || {
                 let mut chunk = vec![0; CHUNK];
                 let read = file.read(&mut chunk).map(|length| {
                     chunk.truncate(length);

@@ -118,7 +118,11 @@ impl Folder {
     pub(super) fn clear(&self) -> io::Result<()> {
         let entries = self.entries()?;
         for (name, _) in entries.iter().filter(|(_, kind)| *kind != Entry::Folder) {
-            fs::unlinkat(&self.0, name.as_str(), AtFlags::empty())?;
+            match fs::unlinkat(&self.0, name.as_str(), AtFlags::empty()) {
+                // A writer that was given up removes its own part.
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         for (name, _) in entries.iter().filter(|(_, kind)| *kind == Entry::Folder) {
             self.enter(name)?.clear()?;

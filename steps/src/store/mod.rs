@@ -5,6 +5,7 @@ mod error;
 mod file;
 mod folder;
 pub mod list;
+mod load;
 pub mod prune;
 pub mod sets;
 
@@ -21,6 +22,7 @@ use sha2::{Digest, Sha256};
 
 pub use self::error::StoreError;
 pub use self::file::FileStore;
+pub use self::load::{LoadedSet, load};
 
 /// A boxed future of a store.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;

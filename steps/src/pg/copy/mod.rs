@@ -1,0 +1,20 @@
+//! Rows on their way: COPY text between a server and an object of a set, hashed and compressed
+//! as it streams. What is in memory does not grow with the table.
+
+mod digest;
+mod pack;
+mod rows_in;
+mod rows_out;
+mod unpack;
+
+pub(super) use self::digest::hash_rows;
+pub(super) use self::pack::{Packed, pack_rows};
+pub(super) use self::rows_in::restore_rows;
+pub(super) use self::rows_out::RowSource;
+pub(super) use self::unpack::{Unpacked, read_through, save};
+
+/// Bytes of rows that travel together between tasks.
+const BATCH: usize = 256 * 1024;
+
+/// Batches that wait between two stages.
+const WAITING: usize = 4;

@@ -1,0 +1,124 @@
+//! Rows into an object: hashed, compressed, stored, each stage on its own.
+
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use model::set::RowHash;
+use model::step_error::StepError;
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::rows_out::RowSource;
+use super::{BATCH, WAITING};
+use crate::pg::connection::Session;
+use crate::store::{Store, StoreError, Written, hex};
+
+/// What was written of a table, or of a part of it.
+#[derive(Debug, Clone)]
+pub(in crate::pg) struct Packed {
+    /// The rows.
+    pub(in crate::pg) hash: RowHash,
+    /// Bytes of COPY text.
+    pub(in crate::pg) copy_bytes: u64,
+    /// The object.
+    pub(in crate::pg) object: Written,
+}
+
+/// Copies rows into a new object.
+pub(in crate::pg) async fn pack_rows(
+    session: &Session,
+    source: &RowSource,
+    store: &dyn Store,
+    path: &str,
+    level: i32,
+) -> Result<Packed, StepError> {
+    let (rows, batches) = mpsc::channel(WAITING);
+    let (chunks, stored) = mpsc::channel(WAITING);
+    let compressed = spawn_blocking(move || compress(batches, chunks, level));
+    let reading = async {
+        let sent = source.send(session, &rows).await;
+        drop(rows);
+        sent
+    };
+    let (copy_bytes, written) = tokio::join!(reading, store_chunks(store, path, stored));
+    let compressed = compressed.await.expect("compression does not panic");
+    // What broke first ended the others: the server and the store tell more than the pipe does.
+    let (copy_bytes, writer) = (copy_bytes?, written?);
+    let (hash, object) = compressed.map_err(|error| broken(&source.what, &error))?;
+    writer.commit().await?;
+    Ok(Packed { hash, copy_bytes, object })
+}
+
+async fn store_chunks(
+    store: &dyn Store,
+    path: &str,
+    mut chunks: mpsc::Receiver<Bytes>,
+) -> Result<Box<dyn crate::store::ObjectWriter>, StoreError> {
+    let mut writer = store.put_new(path).await?;
+    while let Some(chunk) = chunks.recv().await {
+        writer.write(chunk).await?;
+    }
+    Ok(writer)
+}
+
+fn broken(what: &str, error: &io::Error) -> StepError {
+    StepError::permanent("RB0515", format!("{what}: the rows could not be compressed"))
+        .caused_by(error)
+}
+
+/// Runs on a thread of its own.
+fn compress(
+    mut batches: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Sender<Bytes>,
+    level: i32,
+) -> io::Result<(RowHash, Written)> {
+    let mut hash = RowHash::new();
+    let mut encoder = zstd::Encoder::new(Sink::new(chunks), level)?;
+    encoder.include_checksum(true)?;
+    while let Some(batch) = batches.blocking_recv() {
+        hash.add_copy_text(&batch);
+        encoder.write_all(&batch)?;
+    }
+    Ok((hash, encoder.finish()?.finish()?))
+}
+
+/// Gathers compressed bytes into chunks, hashes them and sends them on.
+struct Sink {
+    chunks: mpsc::Sender<Bytes>,
+    gathered: Vec<u8>,
+    digest: Sha256,
+    bytes: u64,
+}
+
+impl Sink {
+    fn new(chunks: mpsc::Sender<Bytes>) -> Self {
+        Self { chunks, gathered: Vec::with_capacity(BATCH), digest: Sha256::new(), bytes: 0 }
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let chunk = std::mem::replace(&mut self.gathered, Vec::with_capacity(BATCH));
+        self.digest.update(&chunk);
+        self.bytes += chunk.len() as u64;
+        self.chunks.blocking_send(chunk.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn finish(mut self) -> io::Result<Written> {
+        self.send()?;
+        Ok(Written { bytes: self.bytes, sha256: hex(self.digest.finalize()) })
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= BATCH {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! COPY FROM STDIN. <https://www.postgresql.org/docs/current/sql-copy.html>
+
+use bytes::Bytes;
+use futures_util::{SinkExt, pin_mut};
+use model::set::manifest::{File, Table, TableData};
+use model::step_error::StepError;
+use tokio::sync::mpsc;
+
+use super::WAITING;
+use super::unpack::{Unpacked, unpack_rows};
+use crate::pg::classify;
+use crate::pg::connection::Session;
+use crate::pg::sql;
+use crate::store::Store;
+
+/// Copies the rows of one object into its table; nothing of it stays when the object is damaged.
+pub(in crate::pg) async fn restore_rows(
+    session: &Session,
+    table: &Table,
+    store: &dyn Store,
+    folder: &str,
+    file: &File,
+) -> Result<Unpacked, StepError> {
+    let what = format!("restore `{}`", table.table_name());
+    let (rows, batches) = mpsc::channel(WAITING);
+    session.execute_all(&what, "BEGIN").await?;
+    let receiving = receive(session, table, &what, batches);
+    let (unpacked, received) =
+        tokio::join!(unpack_rows(store, folder, file, Some(rows)), receiving);
+    let (unpacked, received) = settle(unpacked, received)?;
+    if received != unpacked.hash.rows() {
+        let message = format!(
+            "{what}: the server took {received} rows of `{}`, which holds {}",
+            file.path,
+            unpacked.hash.rows()
+        );
+        return Err(StepError::permanent("RB0519", message));
+    }
+    session.execute_all(&what, "COMMIT").await?;
+    Ok(unpacked)
+}
+
+/// The server's refusal tells more than the broken pipe it causes; a damaged object tells more
+/// than the row that the server could not read.
+fn settle(
+    unpacked: Result<Unpacked, StepError>,
+    received: Result<u64, StepError>,
+) -> Result<(Unpacked, u64), StepError> {
+    match (unpacked, received) {
+        (Ok(unpacked), Ok(received)) => Ok((unpacked, received)),
+        (Err(damage), Ok(_)) => Err(damage),
+        (Err(damage), Err(_)) if damage.causes.is_empty() => Err(damage),
+        (_, Err(refusal)) => Err(refusal),
+    }
+}
+
+/// A table of one object is emptied in the same transaction, so that its rows may be written
+/// frozen and need no vacuum.
+async fn receive(
+    session: &Session,
+    table: &Table,
+    what: &str,
+    mut batches: mpsc::Receiver<Bytes>,
+) -> Result<u64, StepError> {
+    let failed = |error| classify::statement(what, &error);
+    let name = sql::qualified(&table.schema, &table.name);
+    let frozen = table.parts.len() == 1 && table.data == TableData::All;
+    if frozen {
+        session.execute_all(what, &format!("TRUNCATE ONLY {name}")).await?;
+    }
+    let columns = sql::identifiers(table.columns.iter().map(String::as_str));
+    let columns = if columns.is_empty() { columns } else { format!("({columns})") };
+    let freeze = if frozen { "WITH (FREEZE)" } else { "" };
+    let statement = format!("COPY {name} {columns} FROM STDIN {freeze}");
+    let sink = session.copy_in(&statement).await.map_err(failed)?;
+    pin_mut!(sink);
+    while let Some(batch) = batches.recv().await {
+        sink.feed(batch).await.map_err(failed)?;
+    }
+    sink.finish().await.map_err(failed)
+}

@@ -1,0 +1,153 @@
+//! The rows: several connections on one snapshot take one piece after the other.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use model::set::RowHash;
+use model::set::layout;
+use model::set::manifest::{File, FileKind, Part, Table};
+use model::step_error::StepError;
+use tokio::task::JoinSet;
+
+use super::parts::Piece;
+use crate::pg::catalogue::{SizedTable, count};
+use crate::pg::classify;
+use crate::pg::connection::Session;
+use crate::pg::copy::{Packed, RowSource, pack_rows};
+use crate::pg::meter::Meter;
+use crate::store::Store;
+
+/// What all connections share.
+pub(super) struct Work {
+    /// Where the objects go.
+    pub(super) store: Arc<dyn Store>,
+    /// The set's folder.
+    pub(super) folder: String,
+    /// The tables.
+    pub(super) tables: Vec<SizedTable>,
+    /// What is left to do.
+    pub(super) tasks: Mutex<VecDeque<Task>>,
+    /// zstd's level.
+    pub(super) level: i32,
+    /// Progress.
+    pub(super) meter: Meter,
+}
+
+/// Something a connection does next.
+pub(super) enum Task {
+    /// Copies a piece.
+    Copy(Piece),
+    /// Counts the rows of the table at that place.
+    Count(usize),
+}
+
+/// What came of a task.
+enum Done {
+    Copied(Piece, String, Packed),
+    Counted(usize, u64),
+}
+
+/// Copies first, biggest first, then counts.
+pub(super) fn tasks(pieces: Vec<Piece>) -> Mutex<VecDeque<Task>> {
+    let firsts = pieces.iter().filter(|piece| piece.number == 1);
+    let counts: Vec<Task> = firsts.map(|piece| Task::Count(piece.table)).collect();
+    Mutex::new(pieces.into_iter().map(Task::Copy).chain(counts).collect())
+}
+
+/// Does every task; gives the tables with counts, hashes and parts, and the objects. The first
+/// failure stops the others.
+pub(super) async fn copy(
+    work: Arc<Work>,
+    sessions: Vec<Session>,
+) -> Result<(Vec<Table>, Vec<File>), StepError> {
+    let mut running = JoinSet::new();
+    for session in sessions {
+        running.spawn(work_off(Arc::clone(&work), session));
+    }
+    let mut done = Vec::new();
+    while let Some(ended) = running.join_next().await {
+        done.extend(ended.expect("a copying task does not panic")?);
+    }
+    let mut tables: Vec<Table> = work.tables.iter().map(|sized| sized.table.clone()).collect();
+    let files = settle(&mut tables, done);
+    check_counts(&tables)?;
+    Ok((tables, files))
+}
+
+async fn work_off(work: Arc<Work>, session: Session) -> Result<Vec<Done>, StepError> {
+    let mut done = Vec::new();
+    while let Some(task) = work.next() {
+        done.push(match task {
+            Task::Copy(piece) => copy_piece(&work, &session, piece).await?,
+            Task::Count(index) => {
+                let table = &work.tables[index].table;
+                work.meter.activity(&format!("count `{}`", table.table_name()));
+                let rows = count(&session, table).await.map_err(classify::not_applied)?;
+                Done::Counted(index, rows)
+            }
+        });
+    }
+    session.close().await;
+    Ok(done)
+}
+
+async fn copy_piece(work: &Work, session: &Session, piece: Piece) -> Result<Done, StepError> {
+    let table = &work.tables[piece.table].table;
+    let source = RowSource::of(table, piece.blocks).metered(&work.meter);
+    let path = layout::object_name(&table.schema, &table.name, piece.number);
+    let full = format!("{}/{path}", work.folder);
+    let packed = pack_rows(session, &source, work.store.as_ref(), &full, work.level).await?;
+    Ok(Done::Copied(piece, path, packed))
+}
+
+impl Work {
+    fn next(&self) -> Option<Task> {
+        self.tasks.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Writes what was done into the tables of the manifest, and gives the objects.
+fn settle(tables: &mut [Table], done: Vec<Done>) -> Vec<File> {
+    let mut hashes = vec![RowHash::new(); tables.len()];
+    let mut files = Vec::new();
+    let mut copied = Vec::new();
+    for done in done {
+        match done {
+            Done::Copied(piece, path, packed) => copied.push((piece, path, packed)),
+            Done::Counted(index, rows) => tables[index].rows = Some(rows),
+        }
+    }
+    copied.sort_by_key(|(piece, ..)| (piece.table, piece.number));
+    for (piece, path, packed) in copied {
+        let (hash, table) = (&mut hashes[piece.table], &mut tables[piece.table]);
+        hash.merge(&packed.hash);
+        table.hash = Some(hash.hex());
+        table.parts.push(Part {
+            file: path.clone(),
+            rows: packed.hash.rows(),
+            hash: packed.hash.hex(),
+            copy_bytes: packed.copy_bytes,
+            blocks: piece.blocks,
+        });
+        let (bytes, sha256) = (packed.object.bytes, packed.object.sha256);
+        files.push(File { path, kind: FileKind::Data, bytes, sha256 });
+    }
+    files
+}
+
+/// The rows that were streamed against the rows that SQL counted in the same snapshot.
+fn check_counts(tables: &[Table]) -> Result<(), StepError> {
+    for table in tables {
+        let copied: u64 = table.parts.iter().map(|part| part.rows).sum();
+        if table.rows.is_some_and(|counted| counted != copied) {
+            let message = format!(
+                "`{}`: {copied} rows were copied, SQL counts {}",
+                table.table_name(),
+                table.rows.unwrap_or_default()
+            );
+            return Err(StepError::permanent("RB0519", message)
+                .hint("an index or the table may be corrupt: check it with `pg_amcheck`"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! `RESTORE.txt`: how to restore the set with PostgreSQL's own programs and zstd.
+
+use std::fmt::Write;
+
+use model::set::layout::{BLOBS, GLOBALS, RESTORE, SCHEMA};
+use model::set::manifest::{FileKind, Manifest, Table, TableData};
+
+use crate::pg::{settings, sql};
+
+/// The text for one set, before its own entry is added to the manifest.
+pub(super) fn instructions(manifest: &Manifest) -> String {
+    let mut text = heading(manifest);
+    let has = |kind| manifest.files.iter().any(|file| file.kind == kind);
+    line(&mut text, "set -euo pipefail");
+    line(&mut text, "DB=${DB:?name of the new database}");
+    let _ = writeln!(text, "\n# 1. Are the objects what was written? (needs jq)\n{CHECK}");
+    if has(FileKind::Globals) {
+        let _ = writeln!(
+            text,
+            "\n# 2. Roles, on a server that does not have them (no passwords):\n# psql -X -d postgres -f {GLOBALS}"
+        );
+    }
+    let _ = writeln!(text, "\n# 3. An empty database and its definitions\n{}", create(manifest));
+    line(&mut text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {SCHEMA}"));
+    line(&mut text, "\n# 4. Rows");
+    line(
+        &mut text,
+        "export PGCLIENTENCODING=UTF8 PGOPTIONS='-c search_path=pg_catalog -c DateStyle=ISO,YMD -c IntervalStyle=postgres'",
+    );
+    for table in &manifest.contents.tables {
+        rows(&mut text, table);
+    }
+    if has(FileKind::Blobs) {
+        line(&mut text, "\n# 5. Large objects");
+        line(&mut text, &format!("pg_restore --exit-on-error -d \"$DB\" {BLOBS}"));
+    }
+    positions(&mut text, manifest);
+    line(&mut text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
+    line(&mut text, "unset PGOPTIONS");
+    line(&mut text, &format!("pg_restore --section=post-data --exit-on-error -d \"$DB\" {SCHEMA}"));
+    database_settings(&mut text, manifest);
+    line(&mut text, "vacuumdb --analyze-only -d \"$DB\"");
+    text
+}
+
+/// Every object but this text itself, whose hash is not known while it is written.
+const CHECK: &str = "\
+jq -r '.files[] | select(.kind != \"instructions\") | \"\\(.sha256)  \\(.path)\"' manifest.json | sha256sum --check --quiet";
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn heading(manifest: &Manifest) -> String {
+    let server = &manifest.server;
+    format!(
+        "# {RESTORE}: backup set {set} of database {database}\n\
+         # PostgreSQL {version}, snapshot {time}, written by runbook {runbook}\n\
+         #\n\
+         # Run the commands below in this folder, top to bottom (DB=<new name> bash {RESTORE}), with the\n\
+         # client programs of PostgreSQL {major} or newer, zstd, and PGHOST, PGPORT and PGUSER set.\n\n",
+        set = manifest.set,
+        database = shell_comment(&manifest.database),
+        version = shell_comment(&server.version),
+        time = server.snapshot_time,
+        runbook = manifest.runbook,
+        major = server.version_num / 10_000,
+    )
+}
+
+/// A name in a comment cannot end its line.
+fn shell_comment(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+/// `text` as one word of a shell.
+fn word(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A command of `psql` that runs one statement.
+fn psql(statement: &str) -> String {
+    format!("psql -X -q -v ON_ERROR_STOP=1 -d \"$DB\" -c {}", word(statement))
+}
+
+fn create(manifest: &Manifest) -> String {
+    let server = &manifest.server;
+    let mut command = format!(
+        "createdb --template=template0 --encoding={} --lc-collate={} --lc-ctype={}",
+        word(&server.encoding),
+        word(&server.collate),
+        word(&server.ctype)
+    );
+    if let (Some(locale), "icu") = (&server.locale, server.locale_provider.as_str()) {
+        let _ = write!(command, " --locale-provider=icu --icu-locale={}", word(locale));
+    }
+    command + " \"$DB\""
+}
+
+fn rows(text: &mut String, table: &Table) {
+    if table.data == TableData::None {
+        return;
+    }
+    let name = sql::qualified(&table.schema, &table.name);
+    let columns = sql::identifiers(table.columns.iter().map(String::as_str));
+    let columns = if columns.is_empty() { columns } else { format!(" ({columns})") };
+    for part in &table.parts {
+        let copy = psql(&format!("COPY {name}{columns} FROM STDIN"));
+        line(text, &format!("zstd -dcq {} | {copy}", word(&part.file)));
+    }
+}
+
+fn positions(text: &mut String, manifest: &Manifest) {
+    line(text, "\n# 6. Positions of sequences");
+    for sequence in &manifest.contents.sequences {
+        let name = sql::literal(&sql::qualified(&sequence.schema, &sequence.name));
+        let (value, is_called) = (sequence.last_value, sequence.is_called);
+        line(text, &psql(&format!("SELECT pg_catalog.setval({name}, {value}, {is_called})")));
+    }
+}
+
+fn database_settings(text: &mut String, manifest: &Manifest) {
+    let statements: Vec<String> = settings::settings(&manifest.contents.objects)
+        .iter()
+        .map(|setting| setting.statement(":\"db\""))
+        .collect();
+    if statements.is_empty() {
+        return;
+    }
+    line(text, "\n# 8. Settings of the database");
+    for statement in statements {
+        let command = word(&statement);
+        line(
+            text,
+            &format!("psql -X -q -v ON_ERROR_STOP=1 -v db=\"$DB\" -d \"$DB\" <<< {command}"),
+        );
+    }
+}

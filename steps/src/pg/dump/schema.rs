@@ -1,0 +1,112 @@
+//! What PostgreSQL's own programs write: definitions, large objects, roles.
+//! <https://www.postgresql.org/docs/current/app-pgdump.html>
+
+use engine::context::StepContext;
+use model::set::Category;
+use model::set::layout::{BLOBS, GLOBALS, SCHEMA};
+use model::set::manifest::{Exclusion, File, FileKind, Program, Scope, TableName};
+use model::step_error::{ErrorClass, StepError};
+
+use super::snapshot::Snapshot;
+use crate::pg::classify;
+use crate::pg::programs::{ClientProgram, store_output};
+use crate::pg::sql;
+use crate::pg::target::Target;
+use crate::store::Store;
+
+/// Writes one object by a program and describes both.
+pub(super) struct Writer<'a> {
+    /// The step.
+    pub(super) ctx: &'a StepContext,
+    /// The database.
+    pub(super) target: &'a Target,
+    /// The store.
+    pub(super) store: &'a dyn Store,
+    /// The set's folder.
+    pub(super) folder: &'a str,
+}
+
+/// An object and the program that wrote it.
+pub(super) type Made = (File, Program);
+
+impl Writer<'_> {
+    async fn make(
+        &self,
+        program: &ClientProgram,
+        args: Vec<String>,
+        path: &str,
+        kind: FileKind,
+    ) -> Result<Made, StepError> {
+        let full = format!("{}/{path}", self.folder);
+        let made = store_output(self.ctx, self.target, program.name, &args, self.store, &full);
+        let written = made.await.map_err(classify::not_applied)?;
+        let (bytes, sha256) = (written.bytes, written.sha256);
+        let (name, version) = (program.name.to_owned(), program.version.clone());
+        Ok((
+            File { path: path.to_owned(), kind, bytes, sha256 },
+            Program { name, version, arguments: args },
+        ))
+    }
+
+    /// The definitions, without rows.
+    pub(super) async fn schema(
+        &self,
+        program: &ClientProgram,
+        snapshot: &Snapshot,
+        scope: &Scope,
+    ) -> Result<Made, StepError> {
+        let mut args = common(snapshot);
+        args.extend(["--section=pre-data", "--section=post-data"].map(str::to_owned));
+        if let Scope::Tables(tables) = scope {
+            args.extend(tables.iter().map(|table| format!("--table={}", pattern(table))));
+            // A partition is a table of its own to `pg_dump`.
+            let partitions = snapshot.tables.iter().map(|sized| sized.table.table_name());
+            let others = partitions.filter(|name| !tables.contains(name));
+            args.extend(others.map(|name| format!("--table={}", pattern(&name))));
+        }
+        self.make(program, args, SCHEMA, FileKind::Schema).await
+    }
+
+    /// The large objects, without any table.
+    pub(super) async fn blobs(
+        &self,
+        program: &ClientProgram,
+        snapshot: &Snapshot,
+    ) -> Result<Made, StepError> {
+        let mut args = common(snapshot);
+        args.extend(["--section=data", "--blobs", "--exclude-table=*.*"].map(str::to_owned));
+        self.make(program, args, BLOBS, FileKind::Blobs).await
+    }
+
+    /// Roles and tablespaces. Where the role may not read them that is recorded, not hidden.
+    pub(super) async fn globals(
+        &self,
+        program: &ClientProgram,
+    ) -> Result<Result<Made, Exclusion>, StepError> {
+        let args = ["--globals-only", "--no-role-passwords", "--no-password"].map(str::to_owned);
+        let made = self.make(program, args.to_vec(), GLOBALS, FileKind::Globals).await;
+        match made {
+            Err(error) if error.class == ErrorClass::NeedsOperator && error.code == "RB0509" => {
+                self.store.remove(&format!("{}/{GLOBALS}", self.folder)).await?;
+                let reason = "the role may not read them".to_owned();
+                let object = "roles and tablespaces".to_owned();
+                Ok(Err(Exclusion { category: Category::Owner, object, reason }))
+            }
+            made => Ok(Ok(made?)),
+        }
+    }
+}
+
+fn common(snapshot: &Snapshot) -> Vec<String> {
+    vec![
+        "--format=custom".to_owned(),
+        "--no-password".to_owned(),
+        format!("--snapshot={}", snapshot.id),
+        format!("--lock-wait-timeout={}", snapshot.lock_wait()),
+    ]
+}
+
+/// A name as a pattern that fits nothing else: inside double quotes nothing is special.
+fn pattern(table: &TableName) -> String {
+    sql::qualified(&table.schema, &table.name)
+}
