@@ -78,7 +78,10 @@ async fn definitions(
     selection: &Selection,
 ) -> Result<Vec<CatalogueObject>, StepError> {
     let mut found = Found::new();
-    for query in GROUPS.iter().copied().flatten().filter(|query| asks(query, selection)) {
+    // Gathered first: a closure held over an await would keep the future from being `Send`.
+    let queries = GROUPS.iter().copied().flatten().copied();
+    let asked: Vec<Query> = queries.filter(|query| asks(query, selection)).collect();
+    for query in asked {
         let sql = format!("{COMMON}{}", query.sql);
         let rows = client.query(&sql, &[&selection.relations]).await;
         let what = format!("read the catalogue: {}", query.category);
