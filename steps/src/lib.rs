@@ -16,6 +16,7 @@ mod testing;
 /// Every step kind, in the order of the documentation.
 pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::dump::Dump>::new(),
+    &Typed::<pg::restore::RestoreDatabase>::new(),
     &Typed::<store::list::List>::new(),
     &Typed::<store::prune::Prune>::new(),
     &Typed::<notify::slack::Notify>::new(),

@@ -76,6 +76,14 @@ pub async fn connect(ctx: &StepContext, target: &Target) -> Result<Session, Step
     }
 }
 
+/// Opens a connection also when the step is cancelled: to clear up.
+pub(super) async fn connect_even_cancelled(
+    ctx: &StepContext,
+    target: &Target,
+) -> Result<Session, StepError> {
+    open(ctx, target).await
+}
+
 /// Opens a connection with the settings pinned under which content is read and written.
 pub async fn connect_pinned(ctx: &StepContext, target: &Target) -> Result<Session, StepError> {
     let session = connect(ctx, target).await?;

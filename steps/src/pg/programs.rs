@@ -119,6 +119,12 @@ async fn next_chunk(
     Ok((read > 0).then(|| chunk.freeze()))
 }
 
+/// A connection string that names only the database: a bare name with `=` in it would be read as
+/// one. <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING>
+pub(super) fn conninfo(target: &Target) -> String {
+    format!("dbname='{}'", target.dbname.replace('\\', "\\\\").replace('\'', "\\'"))
+}
+
 fn succeeded(exit: &Exit) -> Result<(), StepError> {
     if exit.status.success() { Ok(()) } else { Err(failed(exit)) }
 }

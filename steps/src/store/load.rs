@@ -22,11 +22,7 @@ pub struct LoadedSet {
 
 /// Reads the set of that id. [`StoreError::Missing`] when there is no manifest: then there is no
 /// set. A manifest that belongs elsewhere is refused.
-pub async fn load(
-    store: &dyn Store,
-    database: &str,
-    set: &SetId,
-) -> Result<LoadedSet, StoreError> {
+pub async fn load(store: &dyn Store, database: &str, set: &SetId) -> Result<LoadedSet, StoreError> {
     let folder = set_folder(database, set);
     let path = format!("{folder}/{MANIFEST}");
     let bytes = read_bytes(store, &path, LARGEST).await?;

@@ -1,6 +1,7 @@
 //! Backup stores: write-once objects by path. `file://` is built in; other kinds follow the same
 //! contract.
 
+pub mod choose;
 mod error;
 mod file;
 mod folder;
@@ -20,6 +21,7 @@ use jiff::Timestamp;
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 
+pub use self::choose::{Backup, Choice};
 pub use self::error::StoreError;
 pub use self::file::FileStore;
 pub use self::load::{LoadedSet, load};

@@ -12,5 +12,12 @@ async fn an_application_is_dumped() {
         .await
         .unwrap();
     println!("{output:#}");
-    println!("{}", std::process::Command::new("find").arg(bench.store()).output().map(|o| String::from_utf8(o.stdout).unwrap()).unwrap());
+    println!(
+        "{}",
+        std::process::Command::new("find")
+            .arg(bench.store())
+            .output()
+            .map(|o| String::from_utf8(o.stdout).unwrap())
+            .unwrap()
+    );
 }

@@ -8,6 +8,8 @@ use model::units::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::pg::jobs;
+
 /// What it does: writes a backup set of one database into a store. The set holds the
 /// definitions (by `pg_dump`), the rows of every table (compressed COPY text, read over several
 /// connections in one snapshot), large objects, the positions of sequences, roles without
@@ -76,14 +78,13 @@ fn default_lock_timeout() -> Span {
 impl Input {
     /// Rules that the types do not express.
     pub(super) fn problems(&self) -> Result<(), Vec<InputProblem>> {
-        let mut problems = Vec::new();
+        let mut problems = jobs::problems(self.jobs);
         let mut rule = |holds: bool, key: &str, message: &str| {
             if !holds {
                 problems.push(InputProblem::at(key, message));
             }
         };
         rule((1..=19).contains(&self.compression), "compression", "the level is from 1 to 19");
-        rule(self.jobs.is_none_or(|jobs| (1..=64).contains(&jobs)), "jobs", "from 1 to 64");
         rule(self.part_size.bytes() >= 1 << 20, "part_size", "parts are of `1MiB` or more");
         rule(
             self.tables.as_ref().is_none_or(|tables| !tables.is_empty()),
@@ -113,12 +114,6 @@ impl Input {
     /// The tables whose rows are left out.
     pub(super) fn excluded(&self) -> Vec<TableName> {
         self.exclude_tables.iter().map(|name| table_name(name)).collect()
-    }
-
-    /// Connections that copy rows.
-    pub(super) fn connections(&self) -> usize {
-        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.jobs.map_or_else(processors, usize::from).max(1)
     }
 }
 

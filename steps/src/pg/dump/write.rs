@@ -20,6 +20,7 @@ use super::{Announced, Input, Output};
 use crate::pg::catalogue::{capture, read_large_objects, server};
 use crate::pg::classify::not_applied;
 use crate::pg::connection::Session;
+use crate::pg::jobs;
 use crate::pg::meter::Meter;
 use crate::pg::programs::ClientProgram;
 use crate::pg::target::Target;
@@ -55,7 +56,7 @@ pub(super) async fn write_set(
     let left_out = leave_out(&mut snapshot, &input.excluded())?;
 
     let writer = Writer { ctx, target, store: store.as_ref(), folder: &folder };
-    let sessions = sessions(ctx, target, &snapshot, input.connections()).await?;
+    let sessions = sessions(ctx, target, &snapshot, jobs::count(input.jobs)).await?;
     let work = work(input, ctx, store, &folder, &snapshot);
     let meter = work.meter.clone();
     let (read, rows) = tokio::try_join!(

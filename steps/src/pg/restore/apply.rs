@@ -1,0 +1,157 @@
+//! A set into an empty database: definitions, rows, sequences, large objects, the rest.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use engine::context::StepContext;
+use futures_util::future::try_join_all;
+use model::set::manifest::{File, FileKind, Table};
+use model::step_error::StepError;
+
+use super::stage::{Staged, stage};
+use crate::pg::connection::{Session, connect_pinned};
+use crate::pg::copy::restore_rows;
+use crate::pg::meter::Meter;
+use crate::pg::programs::{self, conninfo};
+use crate::pg::settings;
+use crate::pg::sql;
+use crate::pg::target::Target;
+use crate::store::{LoadedSet, Store};
+
+/// How a set is restored.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pg) struct Options {
+    /// Connections at once.
+    pub(in crate::pg) jobs: usize,
+    /// Without owners and privileges.
+    pub(in crate::pg) no_owner: bool,
+}
+
+/// A restore into an empty database.
+pub(in crate::pg) struct Restore<'a> {
+    /// The step.
+    pub(in crate::pg) ctx: &'a StepContext,
+    /// The database.
+    pub(in crate::pg) target: &'a Target,
+    /// The store.
+    pub(in crate::pg) store: &'a dyn Store,
+    /// The set.
+    pub(in crate::pg) set: &'a LoadedSet,
+    /// How.
+    pub(in crate::pg) options: Options,
+}
+
+impl Restore<'_> {
+    /// Does it.
+    pub(in crate::pg) async fn run(&self) -> Result<(), StepError> {
+        let total = self.set.manifest.files.iter().map(|file| file.bytes).sum();
+        let meter = Meter::new(self.ctx, Some(total));
+        let schema = stage(self.ctx, self.store, self.set, FileKind::Schema).await?;
+        let schema = schema.ok_or_else(|| {
+            StepError::permanent("RB0614", "the set has no definitions (`schema.dump`)")
+        })?;
+        let blobs = stage(self.ctx, self.store, self.set, FileKind::Blobs).await?;
+        meter.activity("restore definitions");
+        self.pg_restore(&schema, &["--section=pre-data"]).await?;
+        self.rows(&meter).await?;
+        self.sequences().await?;
+        if let Some(blobs) = &blobs {
+            meter.activity("restore large objects");
+            self.pg_restore(blobs, &[]).await?;
+        }
+        meter.activity("build indexes and constraints");
+        let jobs = format!("--jobs={}", self.options.jobs);
+        self.pg_restore(&schema, &["--section=post-data", &jobs]).await?;
+        self.settings().await?;
+        meter.activity("analyze");
+        let session = connect_pinned(self.ctx, self.target).await?;
+        session.execute_all("analyze the database", "ANALYZE").await?;
+        session.close().await;
+        Ok(())
+    }
+
+    async fn pg_restore(&self, archive: &Staged, args: &[&str]) -> Result<(), StepError> {
+        let mut all = vec![
+            "--exit-on-error".to_owned(),
+            "--no-password".to_owned(),
+            format!("--dbname={}", conninfo(self.target)),
+        ];
+        if self.options.no_owner {
+            all.extend(["--no-owner", "--no-privileges"].map(str::to_owned));
+        }
+        all.extend(args.iter().map(|&arg| arg.to_owned()));
+        all.push(archive.path().to_string_lossy().into_owned());
+        programs::run(self.ctx, self.target, "pg_restore", &all).await
+    }
+
+    async fn rows(&self, meter: &Meter) -> Result<(), StepError> {
+        let manifest = &self.set.manifest;
+        let file = |path: &str| manifest.files.iter().find(|file| file.path == path);
+        let mut parts = Vec::new();
+        for table in &manifest.contents.tables {
+            for part in &table.parts {
+                let missing = || {
+                    let message = format!("the manifest has no entry for `{}`", part.file);
+                    StepError::permanent("RB0614", message)
+                };
+                parts.push((table, file(&part.file).ok_or_else(missing)?));
+            }
+        }
+        parts.sort_by_key(|(_, file)| std::cmp::Reverse(file.bytes));
+        let parts = Mutex::new(VecDeque::from(parts));
+        try_join_all((0..self.options.jobs).map(|_| self.copy_parts(&parts, meter))).await?;
+        Ok(())
+    }
+
+    async fn copy_parts(
+        &self,
+        parts: &Mutex<VecDeque<(&Table, &File)>>,
+        meter: &Meter,
+    ) -> Result<(), StepError> {
+        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let session = connect_pinned(self.ctx, self.target).await?;
+        self.pin_encoding(&session).await?;
+        while let Some((table, file)) = next() {
+            restore_rows(&session, table, self.store, &self.set.folder, file).await?;
+            meter.add(&format!("restore `{}`", table.table_name()), file.bytes);
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// Text without an encoding is not checked against one, on either way.
+    async fn pin_encoding(&self, session: &Session) -> Result<(), StepError> {
+        if self.set.manifest.server.encoding != "SQL_ASCII" {
+            return Ok(());
+        }
+        session.execute_all("set up a session", "SET client_encoding = 'SQL_ASCII'").await
+    }
+
+    async fn sequences(&self) -> Result<(), StepError> {
+        let session = connect_pinned(self.ctx, self.target).await?;
+        for sequence in &self.set.manifest.contents.sequences {
+            let name = sequence.sequence_name();
+            let quoted = sql::literal(&sql::qualified(&sequence.schema, &sequence.name));
+            let (value, is_called) = (sequence.last_value, sequence.is_called);
+            let set = format!("SELECT setval({quoted}, {value}, {is_called})");
+            session.execute_all(&format!("set sequence `{name}`"), &set).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+
+    /// With `no_owner` there are no roles to set anything for.
+    async fn settings(&self) -> Result<(), StepError> {
+        let session = connect_pinned(self.ctx, self.target).await?;
+        let database = sql::identifier(&self.target.dbname);
+        for setting in settings::settings(&self.set.manifest.contents.objects) {
+            if setting.role.is_some() && self.options.no_owner {
+                continue;
+            }
+            let statement = setting.statement(&database);
+            session.execute_all("set the database's settings", &statement).await?;
+        }
+        session.close().await;
+        Ok(())
+    }
+}

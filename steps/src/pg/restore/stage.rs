@@ -1,0 +1,54 @@
+//! Objects that `pg_restore` reads from a file: it cannot work in parallel from a pipe.
+
+use std::path::{Path, PathBuf};
+
+use engine::context::StepContext;
+use model::set::manifest::{File, FileKind};
+use model::step_error::StepError;
+
+use crate::pg::copy::save;
+use crate::store::{LoadedSet, Store};
+
+/// The object of that kind in the step's scratch folder, checked; nothing when the set has none.
+pub(in crate::pg) async fn stage(
+    ctx: &StepContext,
+    store: &dyn Store,
+    set: &LoadedSet,
+    kind: FileKind,
+) -> Result<Option<Staged>, StepError> {
+    let Some(file) = set.manifest.files.iter().find(|file| file.kind == kind) else {
+        return Ok(None);
+    };
+    let folder = ctx.scratch_folder()?;
+    let path = folder.join(name(file, set, ctx));
+    let staged = Staged { path };
+    staged.remove();
+    save(store, &set.folder, file, &staged.path).await?;
+    Ok(Some(staged))
+}
+
+fn name(file: &File, set: &LoadedSet, ctx: &StepContext) -> String {
+    format!("{}.{}.{}", ctx.id().step, set.manifest.set, file.path)
+}
+
+/// A staged file; gone with the value.
+pub(in crate::pg) struct Staged {
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Where it lies.
+    pub(in crate::pg) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn remove(&self) {
+        rustix::fs::unlink(&self.path).ok();
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
