@@ -4,3 +4,4 @@
 
 mod bench;
 mod dump;
+mod restore;

@@ -62,12 +62,12 @@ impl Restore<'_> {
         meter.activity("build indexes and constraints");
         let jobs = format!("--jobs={}", self.options.jobs);
         self.pg_restore(&schema, &["--section=post-data", &jobs]).await?;
-        self.settings().await?;
         meter.activity("analyze");
         let session = connect_pinned(self.ctx, self.target).await?;
         session.execute_all("analyze the database", "ANALYZE").await?;
         session.close().await;
-        Ok(())
+        // The last: they hold for every session from here on.
+        self.settings().await
     }
 
     async fn pg_restore(&self, archive: &Staged, args: &[&str]) -> Result<(), StepError> {
