@@ -2,6 +2,7 @@
 //! compare. These are formats that outlive a release; `docs/formats/set.md` describes them.
 
 pub mod catalogue;
+pub mod compare;
 pub mod difference;
 pub mod id;
 pub mod layout;
@@ -10,6 +11,7 @@ pub mod row_hash;
 mod text_number;
 
 pub use catalogue::{CatalogueObject, Category};
+pub use compare::{Comparison, compare};
 pub use difference::{Checked, Difference, DifferenceKind};
 pub use id::SetId;
 pub use manifest::{Contents, Manifest};
