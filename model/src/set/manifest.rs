@@ -1,6 +1,7 @@
 //! The manifest of a backup set, `manifest.json`: written last, so that its presence commits the
 //! set. `docs/formats/set.md` describes it; every field here is frozen for version 1.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
@@ -371,6 +372,19 @@ impl Contents {
         self.sequences.sort_by_cached_key(Sequence::sequence_name);
         self.objects.sort();
         self.exclusions.sort();
+    }
+
+    /// Puts the columns of each table into the order that `manifest` has them in. A restore may
+    /// order the columns of an inheriting table differently; its rows must be hashed in the
+    /// manifest's order all the same.
+    pub fn order_columns_like(&mut self, manifest: &Self) {
+        let known: BTreeMap<TableName, &Table> =
+            manifest.tables.iter().map(|table| (table.table_name(), table)).collect();
+        for table in &mut self.tables {
+            let Some(like) = known.get(&table.table_name()) else { continue };
+            let place = |column: &String| like.columns.iter().position(|other| other == column);
+            table.columns.sort_by_key(|column| place(column).unwrap_or(usize::MAX));
+        }
     }
 }
 

@@ -87,7 +87,7 @@ fn quoted_length(text: &str, quote: char) -> usize {
 fn dollar_quoted_length(text: &str) -> usize {
     let Some(end) = text[1..].find('$') else { return 1 };
     let tag = &text[..end + 2];
-    if !tag[1..end + 1].chars().all(is_word) {
+    if !tag[1..=end].chars().all(is_word) {
         return 1;
     }
     text[tag.len()..].find(tag).map_or(1, |body| body + 2 * tag.len())

@@ -20,7 +20,7 @@ pub(super) fn compare(
 ) -> (Vec<Difference>, BTreeMap<Category, u64>) {
     let covers = |object: &&CatalogueObject| {
         object.category.compared_from().is_some_and(|from| from <= level)
-            && !(object.category == Category::LargeObjectContent && !both_read(expected, found))
+            && (object.category != Category::LargeObjectContent || both_read(expected, found))
             && !is_excluded(expected, object)
     };
     let there = index(found.objects.iter().filter(covers));
@@ -113,7 +113,9 @@ fn explain_left_out(differences: &mut [Difference], found: &Contents) {
 
 /// Beside a manifest of some tables, the rest of a database is nobody's surplus.
 fn concerns_scope(expected: &Contents, there: &Index, difference: &Difference) -> bool {
-    let Scope::Tables(_) = expected.scope else { return true };
+    if expected.scope == Scope::Full {
+        return true;
+    }
     let object = there[&(difference.category, difference.object.as_str())];
     let tables = expected.objects.iter().filter(|object| object.category == Category::Table);
     let owner = object.belongs_to.as_deref();

@@ -1,6 +1,6 @@
 //! Row counts, content hashes and sequence positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::proof::Level;
 use crate::set::catalogue::Category;
@@ -55,7 +55,7 @@ fn table_rows(
         let message = format!("table `{name}`: {rows} rows, the manifest says {wanted}");
         return Some(changed(Category::TableRows, &name, (wanted, rows), message));
     }
-    if level < Level::Identical {
+    if level < Level::Identical || !have_same_columns(table, copy) {
         return None;
     }
     let (Some(wanted), Some(hash)) = (&table.hash, &copy.hash) else {
@@ -64,6 +64,12 @@ fn table_rows(
     checked.hashes += 1;
     let message = format!("table `{name}`: as many rows as the manifest says, but not the same");
     (wanted != hash).then(|| changed(Category::TableContent, &name, (wanted, hash), message))
+}
+
+/// With other columns the rows cannot be the same; the column is named by its definition.
+fn have_same_columns(table: &Table, copy: &Table) -> bool {
+    let names = |table: &Table| table.columns.iter().cloned().collect::<BTreeSet<_>>();
+    names(table) == names(copy)
 }
 
 /// Compares where the sequences stand. One that is not there is named by its definition, unless

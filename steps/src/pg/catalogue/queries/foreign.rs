@@ -53,12 +53,12 @@ WHERE NOT EXISTS (
   SELECT FROM member m WHERE m.classid = 'pg_publication'::regclass AND m.objid = p.oid)";
 
 const PUBLICATION_TABLE: &str = "
-SELECT format('table %s in %I', r.identity, p.pubname), r.identity, '{}'::jsonb
+SELECT format('table %s in %I', r.identity, p.pubname), format('%I', p.pubname), '{}'::jsonb
 FROM pg_publication_rel m JOIN pg_publication p ON p.oid = m.prpubid
   JOIN rel r ON r.oid = m.prrelid";
 
 const PUBLICATION_TABLE_PART: &str = "
-SELECT format('table %s in %I', r.identity, p.pubname), r.identity,
+SELECT format('table %s in %I', r.identity, p.pubname), format('%I', p.pubname),
   jsonb_build_object('filter', pg_get_expr(m.prqual, m.prrelid), 'columns', (
     SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attname)
     FROM pg_attribute a WHERE a.attrelid = m.prrelid AND a.attnum = ANY (m.prattrs)))
