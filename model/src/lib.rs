@@ -18,6 +18,7 @@ pub mod proof;
 pub mod retention;
 pub mod run;
 pub mod runbook;
+pub mod schema;
 pub mod secret;
 pub mod set;
 pub mod sql;

@@ -20,8 +20,12 @@ use crate::document;
 use crate::plan::{Objectives, PLAN_VERSION, Plan, Retry, Source};
 use crate::units::Span;
 
+pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
 use declare::{Declared, Named};
+pub(crate) use fields::Keys;
+pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
+pub(crate) use step::STEP;
 use step::Step;
 
 /// The most steps that run at once when a runbook does not say.

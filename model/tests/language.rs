@@ -224,3 +224,44 @@ proptest! {
         all_spans_are_inside(&format!("{}{put}{}", &PARAMS[..start], &PARAMS[end..]))?;
     }
 }
+
+fn schema_accepts(text: &str) -> bool {
+    let schema = model::schema::runbook(&Kinds);
+    let instance = model::document::parse(text).unwrap().to_json();
+    jsonschema::draft202012::new(&schema).unwrap().is_valid(&instance)
+}
+
+#[test]
+fn the_schema_is_one_and_accepts_what_the_check_accepts() {
+    let schema = model::schema::runbook(&Kinds);
+    assert!(jsonschema::draft202012::meta::is_valid(&schema));
+    assert!(schema_accepts(PARAMS));
+    let text = format!("{HEAD}steps:\n  - {{id: a, uses: fake.notify, with: {{webhook: x, text: y");
+    for (rest, accepted) in [
+        (", wait: 5m, loud: true}}", true),
+        (", wait: \"{{ params.x }}\", loud: \"{{ params.x }}\"}}", true),
+        (", wait: 5}}", false),
+        (", loud: \"yes\"}}", false),
+        (", lout: true}}", false),
+        ("}, timeout: 5m, retry: {limit: 2}}", true),
+        ("}, timeuot: 5m}", false),
+        ("}, retry: {limt: 2}}", false),
+    ] {
+        assert_eq!(schema_accepts(&format!("{text}{rest}\n")), accepted, "{rest}");
+    }
+}
+
+#[test]
+fn the_schema_refuses_what_the_check_refuses() {
+    for text in [
+        "version: 2\nname: a\nsteps: [{id: a, uses: fake.command, with: {argv: [x]}}]\n",
+        "version: 1\nname: a\nsteps: []\n",
+        "version: 1\nname: a\nsteps: [{id: a, uses: fake.nothing}]\n",
+        "version: 1\nname: a\nsteps: [{id: a, uses: fake.dump}]\n",
+        "version: 1\nname: a\nnmae: b\nsteps: [{id: a, uses: fake.command, with: {argv: [x]}}]\n",
+        "version: 1\nname: a\nsecrets: {b: {}}\nsteps: [{id: a, uses: fake.command, with: {argv: [x]}}]\n",
+    ] {
+        assert!(!schema_accepts(text), "{text}");
+        assert!(Runbook::check(text, &Kinds).runbook.is_none(), "{text}");
+    }
+}

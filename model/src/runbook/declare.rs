@@ -27,7 +27,7 @@ pub(super) struct Declared<T> {
 /// Declarations in the order of the text.
 pub(super) type Named<T> = IndexMap<String, Declared<T>>;
 
-const RUNBOOK: Keys = Keys {
+pub(crate) const RUNBOOK: Keys = Keys {
     what: "a runbook",
     known: &[
         "version",
@@ -57,19 +57,21 @@ const RUNBOOK: Keys = Keys {
         "rollback",
     ],
 };
-const OBJECTIVES: Keys = Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
-const DEFAULTS: Keys = Keys { what: "`defaults`", known: &["retry", "stall_timeout"], later: &[] };
-const SECRET: Keys = Keys {
+pub(crate) const OBJECTIVES: Keys =
+    Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
+pub(crate) const DEFAULTS: Keys =
+    Keys { what: "`defaults`", known: &["retry", "stall_timeout"], later: &[] };
+pub(crate) const SECRET: Keys = Keys {
     what: "a secret",
     known: &["env", "file", "command"],
     later: &["aws_ssm", "aws_secretsmanager"],
 };
-const CONNECTION: Keys = Keys {
+pub(crate) const CONNECTION: Keys = Keys {
     what: "a connection",
     known: &["url", "host", "port", "dbname", "user", "password", "sslmode", "protected"],
     later: &["docker"],
 };
-const STORE: Keys = Keys {
+pub(crate) const STORE: Keys = Keys {
     what: "a store",
     known: &["url", "min_proof"],
     later: &[

@@ -9,11 +9,11 @@ use crate::node::{Entry, Node, NodeError, NodeValue, SourceSpan};
 use crate::{node_de, suggest};
 
 /// The keys that a mapping may have.
-pub(super) struct Keys {
+pub(crate) struct Keys {
     /// What the mapping is, with its article: `a step`.
     pub(super) what: &'static str,
     /// Keys that this version understands.
-    pub(super) known: &'static [&'static str],
+    pub(crate) known: &'static [&'static str],
     /// Keys of the language that this version does not understand yet.
     pub(super) later: &'static [&'static str],
 }

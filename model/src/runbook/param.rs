@@ -65,7 +65,7 @@ pub(super) struct Bound {
     pub(super) sampled: HashSet<String>,
 }
 
-const PARAM: Keys = Keys {
+pub(crate) const PARAM: Keys = Keys {
     what: "a parameter",
     known: &["type", "default", "required", "enum", "pattern", "min", "max", "env", "description"],
     later: &[],

@@ -39,7 +39,7 @@ pub(super) struct Spanned {
     pub(super) span: SourceSpan,
 }
 
-const STEP: Keys = Keys {
+pub(crate) const STEP: Keys = Keys {
     what: "a step",
     known: &[
         "id",

@@ -20,10 +20,14 @@ pub trait Results {
 
 const FUNCTIONS: [&str; 3] = ["succeeded", "failed", "always"];
 
-/// `succeeded()`, `failed('dump')`: the function and, at most, one step id in quotes.
+/// `succeeded()`, `failed('dump')`: the function and, at most, one step id in quotes. Text in
+/// quotes is passed over, and so is the field of something else (`params.failed`).
 static CALL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r#"\b(succeeded|failed|always)\s*\(\s*(?:["']([^"']*)["'])?\s*\)"#)
-        .expect("the pattern is a constant")
+    Regex::new(concat!(
+        r#""[^"]*"|'[^']*'|"#,
+        r#"(?:^|[^\w."'])(succeeded|failed|always)\s*\(\s*(?:["']([^"']*)["'])?\s*\)"#
+    ))
+    .expect("the pattern is a constant")
 });
 
 /// A parsed `if`.
@@ -57,7 +61,8 @@ impl<'text> Condition<'text> {
 
     /// It calls `failed()` or `always()`, so its step may start although something failed.
     pub fn runs_after_failure(&self) -> bool {
-        CALL.captures_iter(self.text).any(|call| &call[1] != "succeeded")
+        let mut functions = CALL.captures_iter(self.text).filter_map(|call| call.get(1));
+        functions.any(|function| function.as_str() != "succeeded")
     }
 
     /// Whether the step is to run.

@@ -135,7 +135,10 @@ fn conditions_are_booleans_without_braces() {
 fn only_failed_and_always_outlive_a_failure() {
     let outlives = |text| Condition::parse(text).unwrap().runs_after_failure();
     assert!(outlives("failed()") && outlives("always()") && outlives("failed('x') and true"));
-    assert!(!outlives("succeeded()") && !outlives("params.failed > 0"));
+    assert!(outlives("'a' == params.x or always ()") && outlives("not failed()"));
+    for no in ["succeeded()", "params.failed > 0", "'failed()' == params.x", "not_failed()"] {
+        assert!(!outlives(no), "{no}");
+    }
     let condition = Condition::parse("failed('x') or params.jobs > 1").unwrap();
     assert_eq!(condition.asked_steps(), ["x"]);
     assert_eq!(condition.references().len(), 1);

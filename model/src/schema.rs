@@ -1,0 +1,258 @@
+//! The JSON Schema of a runbook, for editors: the language, and `with` of every step kind.
+//!
+//! A step is one object with one `if uses is X then with is Y` for each kind, and no other
+//! properties: a choice between one schema a kind would accept misspelt keys of the step.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::catalog::Catalog;
+use crate::proof::Level;
+use crate::runbook::{
+    CONNECTION, DEFAULTS, Keys, OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE,
+};
+use crate::units::{ByteSize, Span};
+
+const IDENTIFIER: &str = "^[a-z][a-z0-9_]{0,63}$";
+
+/// The schema of a runbook whose steps are of these kinds.
+pub fn runbook(catalog: &dyn Catalog) -> Value {
+    let kinds = catalog.kinds();
+    let mut defs = language();
+    for kind in &kinds {
+        if let Some(step) = catalog.get(kind) {
+            defs.insert((*kind).to_owned(), input(kind, step.input_schema().to_value()));
+        }
+    }
+    defs.insert("step".to_owned(), step(&kinds, &defs));
+    let mut schema = object(&RUNBOOK, &["version", "name", "steps"], header);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("runbook");
+    schema["$defs"] = Value::Object(defs);
+    schema
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+fn text(description: &str) -> Value {
+    json!({"type": "string", "description": description})
+}
+
+fn named(of: &Value, description: &str) -> Value {
+    json!({
+        "type": "object", "description": description,
+        "propertyNames": {"pattern": IDENTIFIER}, "additionalProperties": of,
+    })
+}
+
+/// An object with the keys of `keys`, each with the schema that `schema_of` gives.
+fn object(keys: &Keys, required: &[&str], schema_of: impl Fn(&str) -> Value) -> Value {
+    let properties: Map<_, _> =
+        keys.known.iter().map(|key| ((*key).to_owned(), schema_of(key))).collect();
+    json!({
+        "type": "object", "properties": properties, "required": required,
+        "additionalProperties": false,
+    })
+}
+
+fn header(key: &str) -> Value {
+    match key {
+        "version" => json!({"const": 1, "description": "version of the language"}),
+        "name" => json!({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,63}$"}),
+        "description" => text("what the runbook is for"),
+        "owner" => text("who owns the runbook"),
+        "labels" => json!({"type": "object", "additionalProperties": {"type": "string"}}),
+        "objectives" => object(&OBJECTIVES, &[], |_| reference("duration")),
+        "params" => named(&reference("param"), "values given when the run starts"),
+        "secrets" => named(&reference("secret"), "where secrets are read from"),
+        "vars" => named(&json!(true), "values made from params, run and earlier vars"),
+        "connections" => named(&reference("connection"), "PostgreSQL targets"),
+        "stores" => named(&reference("store"), "backup stores"),
+        "defaults" => object(&DEFAULTS, &[], |key| match key {
+            "retry" => reference("retry"),
+            _ => reference("duration"),
+        }),
+        "max_parallel" => json!({"type": "integer", "minimum": 1, "maximum": 65535}),
+        "steps" => json!({"type": "array", "minItems": 1, "items": reference("step")}),
+        other => unreachable!("the key `{other}` of a runbook has no schema"),
+    }
+}
+
+fn of_type<T: JsonSchema>() -> Value {
+    T::json_schema(&mut SchemaGenerator::default()).to_value()
+}
+
+/// The definitions of the language itself.
+fn language() -> Map<String, Value> {
+    let defs = [
+        ("template", json!({"type": "string", "pattern": "\\{\\{|\\{%"})),
+        ("duration", of_type::<Span>()),
+        ("size", of_type::<ByteSize>()),
+        ("retry", retry()),
+        ("param", object(&PARAM, &["type"], param)),
+        ("secret", secret()),
+        ("connection", object(&CONNECTION, &[], connection)),
+        ("store", object(&STORE, &["url"], store)),
+    ];
+    defs.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
+}
+
+fn retry() -> Value {
+    json!({
+        "type": "object",
+        "description": "automatic retries of transient failures",
+        "properties": {
+            "limit": {"type": "integer", "minimum": 0, "maximum": 100},
+            "interval": reference("duration"),
+            "backoff": {"type": "number", "minimum": 1, "maximum": 100},
+            "max_interval": reference("duration"),
+            "jitter": {"type": "number", "minimum": 0, "maximum": 1},
+        },
+        "additionalProperties": false,
+    })
+}
+
+fn param(key: &str) -> Value {
+    match key {
+        "type" => of_type::<ParamType>(),
+        "required" => json!({"type": "boolean", "description": "must be given"}),
+        "enum" => json!({"type": "array", "description": "the values that are allowed"}),
+        "pattern" => json!({"type": "string", "format": "regex"}),
+        "env" => text("environment variable that gives the value"),
+        "description" => text("what it is for"),
+        _ => json!(true),
+    }
+}
+
+fn secret() -> Value {
+    let mut schema = object(&SECRET, &[], |key| match key {
+        "env" => text("an environment variable"),
+        "file" => text("a file"),
+        _ => json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
+    });
+    schema["minProperties"] = json!(1);
+    schema["maxProperties"] = json!(1);
+    schema
+}
+
+fn connection(key: &str) -> Value {
+    match key {
+        "protected" => json!({"type": "boolean", "default": true}),
+        "port" => json!({"type": ["string", "integer"]}),
+        _ => json!({"type": "string"}),
+    }
+}
+
+fn store(key: &str) -> Value {
+    match key {
+        "url" => text("file:///path"),
+        _ => of_type::<Level>(),
+    }
+}
+
+/// The schema of any step: the common keys, then one case for each kind.
+fn step(kinds: &[&str], defs: &Map<String, Value>) -> Value {
+    let mut schema = object(&STEP, &["id", "uses"], |key| step_key(key, kinds));
+    let members = schema.as_object_mut().expect("the schema of a step is an object");
+    members.remove("additionalProperties");
+    members.insert("unevaluatedProperties".to_owned(), json!(false));
+    let case = |kind: &&str| {
+        let needed = defs.get(*kind).and_then(|input| input.get("required"));
+        let needed = needed.and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
+        let required: &[&str] = if needed { &["with"] } else { &[] };
+        json!({
+            "if": {"properties": {"uses": {"const": kind}}, "required": ["uses"]},
+            "then": {"properties": {"with": reference(kind)}, "required": required},
+        })
+    };
+    members.insert("allOf".to_owned(), kinds.iter().map(case).collect());
+    schema
+}
+
+fn step_key(key: &str, kinds: &[&str]) -> Value {
+    match key {
+        "id" => json!({"type": "string", "pattern": IDENTIFIER}),
+        "name" => text("for people"),
+        "phase" => text("RTO is broken down by phase"),
+        "uses" => json!({"enum": kinds, "description": "the step kind"}),
+        "with" => json!({"type": "object", "description": "input of the kind"}),
+        "needs" => json!({
+            "type": "array", "uniqueItems": true, "items": {"type": "string"},
+            "description": "steps it runs after; without it, the step above",
+        }),
+        "if" => json!({"type": ["string", "boolean"], "description": "expression without braces"}),
+        "retry" => reference("retry"),
+        "timeout" | "stall_timeout" | "deadline" => reference("duration"),
+        "restores_service" => json!({"type": "boolean", "description": "RTO stops here"}),
+        "idempotent" => json!({"type": "boolean", "description": "a second run does no harm"}),
+        "observe" => json!({"type": "array", "items": {"type": "string"}}),
+        other => unreachable!("the key `{other}` of a step has no schema"),
+    }
+}
+
+/// A kind's input as a definition of its own: references stay inside it, and values may be
+/// templates.
+fn input(kind: &str, mut schema: Value) -> Value {
+    if let Some(members) = schema.as_object_mut() {
+        members.remove("$schema");
+        members.remove("title");
+    }
+    rebase(&mut schema, &format!("#/$defs/{kind}/$defs/"));
+    accept_templates(&mut schema);
+    schema
+}
+
+fn rebase(schema: &mut Value, base: &str) {
+    match schema {
+        Value::Object(members) => {
+            for (key, value) in members {
+                match value.as_str().and_then(|text| text.strip_prefix("#/$defs/")) {
+                    Some(name) if key == "$ref" => *value = json!(format!("{base}{name}")),
+                    _ => rebase(value, base),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| rebase(item, base)),
+        _ => {}
+    }
+}
+
+/// Lets a template stand for every value inside `schema`.
+fn accept_templates(schema: &mut Value) {
+    let Some(members) = schema.as_object_mut() else { return };
+    for (key, value) in members {
+        match key.as_str() {
+            "properties" => {
+                value.as_object_mut().into_iter().flatten().for_each(|(_, value)| templated(value));
+            }
+            "items" | "additionalProperties" => templated(value),
+            "$defs" => value
+                .as_object_mut()
+                .into_iter()
+                .flatten()
+                .for_each(|(_, value)| accept_templates(value)),
+            "anyOf" | "oneOf" | "allOf" => {
+                value.as_array_mut().into_iter().flatten().for_each(accept_templates);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The schema, or a template, unless the schema allows none or takes every text anyway.
+fn templated(schema: &mut Value) {
+    accept_templates(schema);
+    let Some(members) = schema.as_object() else { return };
+    let any_text = members.get("type") == Some(&json!("string"))
+        && !["pattern", "enum", "const"].iter().any(|rule| members.contains_key(*rule));
+    if any_text || members.contains_key("x-no-templates") {
+        return;
+    }
+    let description = members.get("description").cloned();
+    *schema = json!({"anyOf": [schema.take(), reference("template")]});
+    if let Some(description) = description {
+        schema["description"] = description;
+    }
+}
