@@ -227,8 +227,8 @@ proptest! {
 
 fn schema_accepts(text: &str) -> bool {
     let schema = model::schema::runbook(&Kinds);
-    let instance = model::document::parse(text).unwrap().to_json();
-    jsonschema::draft202012::new(&schema).unwrap().is_valid(&instance)
+    let instance = model::document::parse(text).expect("the text is YAML").to_json();
+    jsonschema::draft202012::new(&schema).expect("the schema is one").is_valid(&instance)
 }
 
 #[test]
