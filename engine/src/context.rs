@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::ids::{RunId, StepId};
+pub use model::run::event::Fact;
 use model::step_error::StepError;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -31,16 +32,6 @@ pub struct AttemptId {
     pub step: StepId,
     /// The attempt, from 1.
     pub attempt: u32,
-}
-
-/// Something learnt in the middle of a step, durable before the effect it announces.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fact {
-    /// What kind of fact: `set`, `child`, `database`.
-    pub name: String,
-    /// The fact.
-    pub data: Value,
 }
 
 /// How far a step is. Any call counts as progress for `stall_timeout`.

@@ -13,6 +13,8 @@ pub enum Obstacle {
     NeedsOperator,
     /// A journal is damaged. Exit status 6.
     Damaged,
+    /// A bug of the program. Exit status 70.
+    Bug,
 }
 
 /// An error outside any step.
@@ -26,12 +28,14 @@ pub struct EngineError {
     pub message: String,
     /// What to do next.
     pub hint: Option<String>,
+    /// All problems, when there are several.
+    pub problems: Vec<EngineError>,
 }
 
 impl EngineError {
     /// An error of that kind.
     pub fn new(code: &'static str, obstacle: Obstacle, message: impl Into<String>) -> Self {
-        Self { code, obstacle, message: message.into(), hint: None }
+        Self { code, obstacle, message: message.into(), hint: None, problems: Vec::new() }
     }
 
     /// Refused or locked.

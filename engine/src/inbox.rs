@@ -84,7 +84,9 @@ pub fn leave(folder: &Path, clock: &dyn Clock, request: &Request) -> Result<(), 
 pub fn waiting(folder: &Path) -> Vec<(String, Option<Request>)> {
     let inbox = folder.join(FOLDER);
     let names = files::list(&inbox).unwrap_or_default();
-    let whole = names.into_iter().filter(|name| name.ends_with(".json"));
+    let whole = names
+        .into_iter()
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "json"));
     whole
         .map(|name| {
             let bytes = files::read(&inbox.join(&name)).unwrap_or_default();

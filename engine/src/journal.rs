@@ -5,6 +5,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use model::journal::{Chain, Journal as Contents, Record, Stamp, Torn, read};
 use model::run::event::Event;
@@ -27,22 +28,39 @@ pub trait Journal: Send {
     fn append(&mut self, stamp: &Stamp, events: Vec<Event>) -> io::Result<Vec<Record>>;
 }
 
-/// A journal that forgets: for plans and tests.
+/// A journal in memory: for plans and tests.
 #[derive(Debug, Default)]
 pub struct MemoryJournal {
-    seq: u64,
+    records: SharedRecords,
+}
+
+/// The records of a [`MemoryJournal`], to be had after the run took the journal.
+#[derive(Debug, Clone, Default)]
+pub struct SharedRecords(Arc<Mutex<Vec<Record>>>);
+
+impl SharedRecords {
+    /// The records so far, oldest first; the journal starts over.
+    pub fn take(&self) -> Vec<Record> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 impl Journal for MemoryJournal {
     fn append(&mut self, stamp: &Stamp, events: Vec<Event>) -> io::Result<Vec<Record>> {
-        Ok(events.into_iter().map(|event| self.record(stamp, event)).collect())
+        let mut kept = self.records.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let records: Vec<Record> = (kept.len() as u64 + 1..)
+            .zip(events)
+            .map(|(seq, event)| Record { seq, stamp: stamp.clone(), event })
+            .collect();
+        kept.extend_from_slice(&records);
+        Ok(records)
     }
 }
 
 impl MemoryJournal {
-    fn record(&mut self, stamp: &Stamp, event: Event) -> Record {
-        self.seq += 1;
-        Record { seq: self.seq, stamp: stamp.clone(), event }
+    /// Its records, also after a run took the journal.
+    pub fn shared(&self) -> SharedRecords {
+        self.records.clone()
     }
 }
 

@@ -230,6 +230,24 @@ impl Child {
     }
 }
 
+/// The standard output of a short-lived program, for secrets and versions; its standard error
+/// is dropped, for it may hold what the output holds.
+pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String> {
+    let [program, args @ ..] = argv else { return Err("the command is empty".to_owned()) };
+    let mut command = Command::new(program);
+    command.args(args).env_clear().kill_on_drop(true);
+    command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.stdin(Stdio::null()).stderr(Stdio::null());
+    match tokio::time::timeout(limit, command.output()).await {
+        Err(_) => Err(format!("`{program}` gave no answer for {} s", limit.as_secs())),
+        Ok(Err(error)) => Err(format!("`{program}` could not be started: {error}")),
+        Ok(Ok(output)) if !output.status.success() => {
+            Err(format!("`{program}` ended with {}", output.status))
+        }
+        Ok(Ok(output)) => Ok(output.stdout),
+    }
+}
+
 impl ChildRecord {
     /// What the kernel says of a process; nothing when it has ended.
     pub fn of(program: &str, pid: Pid) -> Option<Self> {

@@ -1,5 +1,4 @@
 //! The home of chance: run ids and jitter, drawn once and recorded.
-#![expect(clippy::disallowed_methods, reason = "this is the home of chance")]
 
 use std::time::Duration;
 

@@ -60,9 +60,9 @@ impl Redactor {
     /// `text` without secrets.
     pub fn text(&self, text: &str) -> String {
         let mut masker = Masker::new(self.clone());
-        let mut masked = masker.push(text.as_bytes());
-        masked.extend(masker.finish());
-        String::from_utf8_lossy(&masked).into_owned()
+        let mut output = masker.push(text.as_bytes());
+        output.extend(masker.finish());
+        String::from_utf8_lossy(&output).into_owned()
     }
 
     /// A value without secrets, in keys and texts.

@@ -53,3 +53,48 @@ pub struct Answer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
+
+impl Request {
+    /// Why an answer does not count, when the run was started by `starter`. A rejection always
+    /// counts. A claimed name counts when the list has it.
+    pub fn refuses(&self, answer: &Answer, starter: &str) -> Option<String> {
+        if answer.decision == Decision::Rejected {
+            return None;
+        }
+        if answer.by == starter && !self.allow_self {
+            return Some(format!("`{starter}` started the run, and `allow_self` is not set"));
+        }
+        let listed = self.approvers.is_empty() || self.approvers.contains(&answer.by);
+        (!listed).then(|| format!("`{}` is not one of {}", answer.by, self.approvers.join(", ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(
+        approvers: &[&str],
+        allow_self: bool,
+        by: &str,
+        decision: Decision,
+    ) -> Option<String> {
+        let approvers = approvers.iter().map(|name| (*name).to_owned()).collect();
+        let prompt = "Go?".to_owned();
+        let request = Request { prompt, approvers, required: 1, timeout: None, allow_self };
+        let answer = Answer { decision, by: by.to_owned(), claimed: true, reason: None };
+        request.refuses(&answer, "ann")
+    }
+
+    #[test]
+    fn who_may_approve_is_what_the_request_says() {
+        use Decision::{Approved, Rejected};
+        assert_eq!(refusal(&[], false, "bob", Approved), None);
+        assert_eq!(refusal(&["bob"], false, "bob", Approved), None);
+        assert_eq!(refusal(&["ann"], true, "ann", Approved), None);
+        assert_eq!(refusal(&["bob"], false, "eve", Rejected), None);
+        assert_eq!(refusal(&["bob"], false, "eve", Approved).unwrap(), "`eve` is not one of bob");
+        let own = refusal(&[], false, "ann", Approved).unwrap();
+        assert_eq!(own, "`ann` started the run, and `allow_self` is not set");
+    }
+}

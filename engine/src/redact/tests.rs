@@ -4,7 +4,9 @@ use super::*;
 
 fn redactor(secrets: &[&str]) -> Redactor {
     let redactor = Redactor::default();
-    secrets.iter().for_each(|secret| redactor.add(secret));
+    for secret in secrets {
+        redactor.add(secret);
+    }
     redactor
 }
 

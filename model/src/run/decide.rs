@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use crate::approval::{Answer, Decision};
+use crate::approval::Decision;
 use crate::effect::Effect;
 use crate::ids::StepId;
 use crate::run::event::{Event, FinalStatus, NotRun};
@@ -136,23 +136,18 @@ fn close_questions(state: &RunState, now: Timestamp, commands: &mut Vec<Command>
 }
 
 fn close(step: &StepId, question: &Question, now: Timestamp) -> Option<Event> {
-    let rejected = |(_, answer): &&(Timestamp, Answer)| answer.decision == Decision::Rejected;
-    if let Some((_, answer)) = question.answers.iter().find(rejected) {
+    if let Some(answer) = question.rejection() {
         let why = answer.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let message = format!("`{}` rejected it{why}", answer.by);
         let error = StepError::permanent("RB0450", message);
         return Some(Event::StepFailed { step: step.clone(), attempt: 0, error });
     }
-    let mut names: Vec<&str> =
-        question.answers.iter().map(|(_, answer)| answer.by.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    if names.len() >= question.request.required as usize {
+    if !question.is_open() {
         let (at, _) = question.answers.last()?;
         let claimed = question.answers.iter().any(|(_, answer)| answer.claimed);
         let output = json!({
             "decision": Decision::Approved,
-            "by": names.join(", "),
+            "by": question.names().join(", "),
             "at": at,
             "claimed": claimed,
         });

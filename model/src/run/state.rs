@@ -11,7 +11,7 @@ use crate::ids::StepId;
 use crate::plan::{Plan, PlanStep};
 use crate::run::event::{Event, FinalStatus, RunCreated};
 use crate::run::graph::Graph;
-use crate::run::step_state::{Phase, StepState};
+use crate::run::step_state::{Phase, Question, StepState};
 use crate::step_error::StepError;
 use crate::template::Results;
 
@@ -236,6 +236,14 @@ impl RunState {
     /// Steps of which a person must say whether they happened.
     pub fn in_doubt(&self) -> impl Iterator<Item = &PlanStep> {
         self.sets.in_doubt.iter().map(|step| self.plan_step(*step))
+    }
+
+    /// What a step asks a person now.
+    pub fn question(&self, step: &StepId) -> Option<&Question> {
+        match &self.step(step)?.phase {
+            Phase::Waiting(question) => Some(question),
+            _ => None,
+        }
     }
 
     /// The first step that failed.

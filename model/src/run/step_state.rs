@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::approval::{Answer, Request};
+use crate::approval::{Answer, Decision, Request};
 use crate::run::event::{AttemptEnd, Fact, NotRun, Seen};
 use crate::step_error::StepError;
 
@@ -50,6 +50,28 @@ pub struct Question {
     pub until: Option<Timestamp>,
     /// The answers so far, and when they came.
     pub answers: Vec<(Timestamp, Answer)>,
+}
+
+impl Question {
+    /// Those who answered, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> =
+            self.answers.iter().map(|(_, answer)| answer.by.as_str()).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// The first rejection.
+    pub fn rejection(&self) -> Option<&Answer> {
+        let mut answers = self.answers.iter().map(|(_, answer)| answer);
+        answers.find(|answer| answer.decision == Decision::Rejected)
+    }
+
+    /// More answers are needed.
+    pub fn is_open(&self) -> bool {
+        self.rejection().is_none() && self.names().len() < self.request.required as usize
+    }
 }
 
 /// The word for where a step stands.

@@ -1,0 +1,58 @@
+//! What the outside brings to a run: someone who answers, someone who watches, someone who stops.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use model::approval::{Answer, Request};
+use model::ids::{RunId, StepId};
+use model::journal::Record;
+use model::run::state::RunState;
+
+use crate::context::Progress;
+
+/// A question to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The run.
+    pub run: RunId,
+    /// The step.
+    pub step: StepId,
+    /// What is asked.
+    pub request: Request,
+    /// When it closes.
+    pub until: Option<Timestamp>,
+    /// Why the answer before did not count.
+    pub refused: Option<String>,
+}
+
+/// An answer to come.
+pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Option<Answer>> + Send + 'a>>;
+
+/// Answers questions: a terminal, or nobody.
+pub trait Approver: Send + Sync {
+    /// Asks; nothing when no answer can be had here. After three answers that do not count the
+    /// question stays open for others.
+    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a>;
+}
+
+/// Sees a run; cannot change it.
+pub trait Observer: Send {
+    /// A record is durable; `state` is the state after its whole batch.
+    fn event(&mut self, record: &Record, state: &RunState);
+    /// A step shows progress.
+    fn progress(&mut self, step: &StepId, progress: &Progress) {
+        let _ = (step, progress);
+    }
+}
+
+/// A cancellation from this process: a signal, a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelWish {
+    /// Who wants it.
+    pub by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Stop also what cannot be taken back.
+    pub force: bool,
+}

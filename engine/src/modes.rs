@@ -1,0 +1,214 @@
+//! The only place where modes differ: which journal, executor, effects and clock a run gets.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use model::ids::RunId;
+use model::journal::Record;
+use model::plan::Plan;
+use model::run::event::{Event, Mode, RunCreated};
+use model::run::state::{RunState, RunStatus};
+use tokio::sync::mpsc;
+
+use crate::clock::{Clock, LogicalClock, RealClock};
+use crate::driver::{Approver, CancelWish, Driver, Observer, Parts, RunOutcome};
+use crate::error::{EngineError, Obstacle};
+use crate::executor::{Assume, AssumeApproval, Perform};
+use crate::journal::{FileJournal, Journal, MemoryJournal};
+use crate::lock::Lock;
+use crate::orphans::Orphans;
+use crate::preflight::{Probes, preflight};
+use crate::redact::Redactor;
+use crate::registry::Registry;
+use crate::state_folder::StateFolder;
+use crate::{files, random, register, rendering, session};
+
+/// What a live run works with.
+pub struct Surroundings<'a> {
+    /// The step kinds.
+    pub registry: Registry,
+    /// Where runs are kept.
+    pub state: &'a StateFolder,
+    /// Looks at servers and stores before anything is executed.
+    pub probes: Arc<dyn Probes>,
+    /// Answers questions, when a person is there.
+    pub approver: Option<Arc<dyn Approver>>,
+    /// See everything, change nothing.
+    pub observers: Vec<Box<dyn Observer>>,
+    /// Cancellations from this process.
+    pub cancels: Option<mpsc::UnboundedReceiver<CancelWish>>,
+    /// What becomes of children that outlived an earlier process.
+    pub orphans: Orphans,
+}
+
+/// Who starts a run, and why.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// The login.
+    pub starter: String,
+    /// When the incident happened, when somebody said so.
+    pub incident_at: Option<Timestamp>,
+    /// The program's version.
+    pub tool: String,
+}
+
+/// Starts a run of `plan`. Nothing is left behind when the preflight finds a problem.
+pub async fn run(
+    plan: Plan,
+    start: Start,
+    mut with: Surroundings<'_>,
+) -> Result<RunOutcome, EngineError> {
+    let clock = RealClock;
+    let created = created(plan, start, Mode::Live, &clock)?;
+    let (run, redactor) = (created.run, Redactor::default());
+    let shared = Arc::new(created.clone());
+    let checks = preflight(&shared, with.probes.as_ref(), &redactor).await?;
+    with.state.prepare()?;
+    let folder = with.state.run_folder(run);
+    files::create_folder(&folder).map_err(|error| {
+        let message = format!("the run's folder `{}`: {error}", folder.display());
+        EngineError::refused("RB0811", message)
+    })?;
+    let lock = Lock::take(&folder)?;
+    register::add(with.state.path(), clock.now(), run, &created.plan.name)?;
+    let mut journal = FileJournal::open(&folder)?.journal;
+    let state = begin(&mut journal, &clock, created, &mut with.observers)?;
+    let driver = Driver::new(live(with, folder, journal, redactor), state);
+    let outcome = driver.drive(vec![Event::PreflightPassed { checks }]).await;
+    drop(lock);
+    outcome
+}
+
+/// Takes a run over. What was running when its process died is observed first; a finished run
+/// only tells its status.
+pub async fn resume(
+    run: RunId,
+    by: String,
+    with: Surroundings<'_>,
+) -> Result<RunOutcome, EngineError> {
+    with.state.prepare()?;
+    let folder = with.state.run_folder(run);
+    let lock = Lock::take(&folder)?;
+    let opened = FileJournal::open(&folder)?;
+    let state = session::replay(&opened.records)?;
+    if state.finished().is_some() {
+        return Ok(RunOutcome { run, status: state.status() });
+    }
+    if state.created().is_none() {
+        let message = "the run ended before its first record was durable; nothing was executed";
+        return Err(EngineError::refused("RB0817", message).hint("start it again"));
+    }
+    files::remove_folder(&folder.join("scratch")).ok();
+    let resumed = Event::RunResumed { epoch: state.epoch() + 1, by };
+    let first = opened.repaired.into_iter().chain([resumed]).collect();
+    let driver = Driver::new(live(with, folder, opened.journal, Redactor::default()), state);
+    let outcome = driver.drive(first).await;
+    drop(lock);
+    outcome
+}
+
+/// Every record of a run in which each step succeeds with the example of its kind. No process, no
+/// socket, no file, no secret; the clock stands at `now`.
+pub fn plan_only(
+    plan: Plan,
+    start: Start,
+    registry: Registry,
+    now: Timestamp,
+) -> Result<Vec<Record>, EngineError> {
+    let clock = LogicalClock::new(now);
+    let created = created(plan, start, Mode::Plan, &clock)?;
+    let mut journal = MemoryJournal::default();
+    let state = begin(&mut journal, &clock, created, &mut [])?;
+    let records = journal.shared();
+    let parts = Parts {
+        journal: Box::new(journal),
+        executor: Arc::new(Assume::new(registry)),
+        clock: Arc::new(clock),
+        approver: Some(Arc::new(AssumeApproval::default())),
+        observers: Vec::new(),
+        folder: None,
+        cancels: None,
+        redactor: Redactor::default(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let runtime = runtime.map_err(|error| {
+        EngineError::new("RB0498", Obstacle::Bug, format!("no runtime: {error}"))
+    })?;
+    runtime.block_on(Driver::new(parts, state).drive(Vec::new()))?;
+    Ok(records.take())
+}
+
+fn live(
+    with: Surroundings<'_>,
+    folder: std::path::PathBuf,
+    journal: FileJournal,
+    redactor: Redactor,
+) -> Parts {
+    let clock: Arc<dyn Clock> = Arc::new(RealClock);
+    let perform = Perform {
+        registry: with.registry,
+        folder: folder.clone(),
+        redactor: redactor.clone(),
+        clock: Arc::clone(&clock),
+        orphans: with.orphans,
+    };
+    Parts {
+        journal: Box::new(journal),
+        executor: Arc::new(perform),
+        clock,
+        approver: with.approver,
+        observers: with.observers,
+        folder: Some(folder),
+        cancels: with.cancels,
+        redactor,
+    }
+}
+
+fn created(
+    plan: Plan,
+    start: Start,
+    mode: Mode,
+    clock: &dyn Clock,
+) -> Result<RunCreated, EngineError> {
+    let now = clock.now();
+    let mut created = RunCreated {
+        run: random::run_id(now),
+        tool: start.tool,
+        mode,
+        starter: start.starter,
+        started_at: now,
+        incident_at: start.incident_at,
+        vars: indexmap::IndexMap::new(),
+        plan,
+    };
+    let run = rendering::run_facts(&created, None);
+    created.vars = rendering::vars(&created.plan, &run).map_err(|error| {
+        EngineError::new("RB0406", Obstacle::Preflight, error.message)
+            .hint("`runbook plan` shows what each template reads")
+    })?;
+    Ok(created)
+}
+
+/// Makes the first record durable.
+fn begin(
+    journal: &mut dyn Journal,
+    clock: &dyn Clock,
+    created: RunCreated,
+    observers: &mut [Box<dyn Observer>],
+) -> Result<RunState, EngineError> {
+    let (stamp, event) = (session::stamp(clock, 1), Event::RunCreated(Box::new(created)));
+    let mut state = RunState::new();
+    state.apply(stamp.at, &event).map_err(|error| {
+        EngineError::new("RB0498", Obstacle::Bug, format!("the plan cannot be run: {error}"))
+    })?;
+    let records = journal.append(&stamp, vec![event]).map_err(|e| session::not_durable(&e))?;
+    for observer in observers {
+        records.iter().for_each(|record| observer.event(record, &state));
+    }
+    Ok(state)
+}
+
+/// Whether a status asks for a person before the run goes on.
+pub fn needs_person(status: RunStatus) -> bool {
+    matches!(status, RunStatus::WaitingForApproval | RunStatus::Paused | RunStatus::InDoubt)
+}

@@ -1,0 +1,222 @@
+//! What a plan needs, looked for before anything is executed: programs and their versions,
+//! secrets, servers, stores. All problems are told together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::footprint::Tool;
+use model::run::event::RunCreated;
+use model::step_error::StepError;
+use serde_json::json;
+
+use crate::context::HostFuture;
+use crate::error::{EngineError, Obstacle};
+use crate::redact::Redactor;
+use crate::rendering::{Renderer, run_facts};
+use crate::settings::{ConnectionSettings, StoreSettings};
+use crate::{environment, process, secrets};
+
+/// A store with less room than this takes no backup.
+const LEAST_FREE: u64 = 64 << 20;
+
+/// A program tells its version within this time.
+const LIMIT: Duration = Duration::from_secs(10);
+
+/// Looks at servers and stores, read-only; made by the crate that knows them.
+pub trait Probes: Send + Sync {
+    /// Logs in.
+    fn connection<'a>(
+        &'a self,
+        settings: &'a ConnectionSettings,
+    ) -> HostFuture<'a, Result<ServerFacts, StepError>>;
+    /// Looks whether the store is there and can be written to.
+    fn store<'a>(
+        &'a self,
+        settings: &'a StoreSettings,
+    ) -> HostFuture<'a, Result<StoreFacts, StepError>>;
+}
+
+/// What a server says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `server_version_num`: 150004 is 15.4.
+    pub version_num: u32,
+}
+
+/// What a store says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreFacts {
+    /// Room for more, when the store has a limit that can be read.
+    pub free_bytes: Option<u64>,
+}
+
+/// Everything that was found.
+struct Findings {
+    checks: Vec<String>,
+    problems: Vec<EngineError>,
+}
+
+/// Looks for everything the plan needs; returns what was looked at, in words.
+pub async fn preflight(
+    created: &Arc<RunCreated>,
+    probes: &dyn Probes,
+    redactor: &Redactor,
+) -> Result<Vec<String>, EngineError> {
+    let mut findings = Findings { checks: Vec::new(), problems: Vec::new() };
+    findings.secrets(created, redactor).await;
+    let scope = json!({
+        "params": created.plan.params,
+        "vars": created.vars,
+        "run": run_facts(created, None),
+        "steps": {},
+    });
+    if findings.problems.is_empty() {
+        let renderer = Renderer::new(Arc::clone(created), scope, &[], redactor.clone()).await;
+        let renderer = renderer.expect("no secret is read yet");
+        let servers = findings.connections(created, &renderer, probes).await;
+        findings.stores(created, &renderer, probes).await;
+        findings.tools(created, &servers).await;
+    } else {
+        findings.tools(created, &BTreeMap::new()).await;
+    }
+    findings.verdict(redactor)
+}
+
+impl Findings {
+    async fn secrets(&mut self, created: &RunCreated, redactor: &Redactor) {
+        let plan = &created.plan;
+        let names: BTreeSet<&String> = plan.steps.iter().flat_map(|step| &step.secrets).collect();
+        for name in names {
+            match secrets::read(plan, name, redactor).await {
+                Ok(_) => self.checks.push(format!("secret `{name}` can be read")),
+                Err(error) => self.refused("RB0420", "", &error),
+            }
+        }
+    }
+
+    async fn connections(
+        &mut self,
+        created: &RunCreated,
+        renderer: &Renderer,
+        probes: &dyn Probes,
+    ) -> BTreeMap<String, u32> {
+        let uses = created.plan.steps.iter().flat_map(|step| &step.footprint.connections);
+        let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
+        let mut servers = BTreeMap::new();
+        for name in names {
+            let facts = async { probes.connection(&renderer.connection(name).await?).await };
+            match facts.await {
+                Ok(facts) => {
+                    let version = facts.version_num;
+                    let shown = format!("{}.{}", version / 10_000, version % 10_000);
+                    self.checks.push(format!("connection `{name}` logs in to PostgreSQL {shown}"));
+                    servers.insert(name.clone(), version / 10_000);
+                }
+                Err(error) => self.refused("RB0432", &format!("connection `{name}`: "), &error),
+            }
+        }
+        servers
+    }
+
+    async fn stores(&mut self, created: &RunCreated, renderer: &Renderer, probes: &dyn Probes) {
+        let names: BTreeSet<&String> =
+            created.plan.steps.iter().flat_map(|step| &step.footprint.stores).collect();
+        for name in names {
+            let facts = async { probes.store(&renderer.store(name).await?).await };
+            match facts.await {
+                Ok(StoreFacts { free_bytes: Some(free) }) if free < LEAST_FREE => {
+                    let message = format!("store `{name}` has room for {free} bytes only");
+                    self.problem("RB0434", message, "make room, or prune the store");
+                }
+                Ok(_) => self.checks.push(format!("store `{name}` can be written to")),
+                Err(error) => self.refused("RB0433", &format!("store `{name}`: "), &error),
+            }
+        }
+    }
+
+    async fn tools(&mut self, created: &RunCreated, servers: &BTreeMap<String, u32>) {
+        let steps = &created.plan.steps;
+        let tools: Vec<&Tool> = steps.iter().flat_map(|step| &step.footprint.tools).collect();
+        let names: BTreeSet<&String> = tools.iter().map(|tool| &tool.name).collect();
+        for name in names {
+            let needed = tools.iter().filter(|tool| tool.name == *name);
+            let needed = needed.filter_map(|tool| tool.not_older_than_server.as_ref());
+            let needed = needed.filter_map(|name| Some((*servers.get(name)?, name))).max();
+            self.tool(name, needed).await;
+        }
+    }
+
+    async fn tool(&mut self, name: &str, needed: Option<(u32, &String)>) {
+        let Some(path) = environment::find_program(name) else {
+            let message = format!("`{name}` is not on `PATH`");
+            return self.problem("RB0430", message, "install it, or add its folder to `PATH`");
+        };
+        let Some((server, connection)) = needed else {
+            return self.checks.push(format!("`{name}` is there"));
+        };
+        let argv = [path.to_string_lossy().into_owned(), "--version".to_owned()];
+        let output = process::output(&argv, LIMIT).await.unwrap_or_default();
+        match major(&String::from_utf8_lossy(&output)) {
+            Some(client) if client >= server => {
+                self.checks.push(format!("`{name}` {client} is not older than `{connection}`"));
+            }
+            Some(client) => {
+                let message = format!(
+                    "`{name}` {client} is older than the server {server} of connection `{connection}`"
+                );
+                self.problem("RB0431", message, format!("install `{name}` {server} or newer"));
+            }
+            None => {
+                let message = format!("`{name} --version` does not tell its version");
+                self.problem("RB0431", message, "see what `PATH` finds under that name");
+            }
+        }
+    }
+
+    fn problem(&mut self, code: &'static str, message: String, hint: impl Into<String>) {
+        let problem = EngineError::new(code, Obstacle::Preflight, message).hint(hint);
+        self.problems.push(problem);
+    }
+
+    fn refused(&mut self, code: &'static str, what: &str, error: &StepError) {
+        let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
+        let message = format!("{what}{}{causes}", error.message);
+        let problem = EngineError::new(code, Obstacle::Preflight, message);
+        self.problems.push(EngineError { hint: error.hint.clone(), ..problem });
+    }
+
+    fn verdict(self, redactor: &Redactor) -> Result<Vec<String>, EngineError> {
+        if self.problems.is_empty() {
+            return Ok(self.checks);
+        }
+        let problems = self.problems.into_iter().map(|problem| EngineError {
+            message: redactor.text(&problem.message),
+            hint: problem.hint.map(|hint| redactor.text(&hint)),
+            ..problem
+        });
+        let message = "the preflight failed; nothing was executed";
+        let error = EngineError::new("RB0435", Obstacle::Preflight, message);
+        Err(EngineError { problems: problems.collect(), ..error })
+    }
+}
+
+/// The major version in `pg_dump (PostgreSQL) 15.4 (Debian 15.4-1)`.
+fn major(version: &str) -> Option<u32> {
+    let word =
+        version.split_whitespace().find(|word| word.starts_with(|c: char| c.is_ascii_digit()))?;
+    let digits = word.split(|c: char| !c.is_ascii_digit()).next()?;
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_is_found_in_what_the_programs_print() {
+        assert_eq!(major("pg_dump (PostgreSQL) 15.4 (Debian 15.4-1.pgdg)"), Some(15));
+        assert_eq!(major("psql (PostgreSQL) 18devel"), Some(18));
+        assert_eq!(major("nothing"), None);
+    }
+}

@@ -1,0 +1,224 @@
+//! From the plan's templates to what a step gets: the scope of one attempt, its input, and its
+//! connections and stores with their secrets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use indexmap::IndexMap;
+use model::node::Node;
+use model::plan::{Plan, PlanStep};
+use model::run::event::RunCreated;
+use model::run::state::RunState;
+use model::step_error::StepError;
+use model::template::{self, TemplateError};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use crate::redact::Redactor;
+use crate::secrets::{self, Secrets};
+use crate::settings::{ConnectionSettings, StoreSettings};
+
+/// Renders for one attempt.
+#[derive(Clone)]
+pub struct Renderer {
+    created: Arc<RunCreated>,
+    redactor: Redactor,
+    scope: Value,
+    secrets: Secrets,
+}
+
+/// The vars of a plan, rendered in their order over params, run and the vars before them.
+pub fn vars(plan: &Plan, run: &Value) -> Result<IndexMap<String, Value>, StepError> {
+    let mut rendered = IndexMap::new();
+    for (name, value) in &plan.vars {
+        let scope = json!({"params": plan.params, "run": run, "vars": rendered});
+        let value = template::render(value, &scope);
+        let value = value.map_err(|error| refused(&format!("var `{name}`"), &error))?;
+        rendered.insert(name.clone(), value);
+    }
+    Ok(rendered)
+}
+
+/// `run.` as templates see it.
+pub fn run_facts(created: &RunCreated, failed_step: Option<String>) -> Value {
+    json!({
+        "id": created.run,
+        "name": created.plan.name,
+        "mode": created.mode,
+        "stamp": created.started_at.strftime("%Y%m%dT%H%M%SZ").to_string(),
+        "started_at": created.started_at,
+        "failed_step": failed_step,
+    })
+}
+
+/// What the templates of `step` may read, secrets aside.
+pub fn scope(state: &RunState, created: &RunCreated, step: &PlanStep) -> Value {
+    let outputs = |id: &model::ids::StepId| {
+        let output = state.step(id).and_then(|step| step.output.clone());
+        (id.to_string(), json!({"outputs": output.unwrap_or_else(|| json!({}))}))
+    };
+    let steps: Map<String, Value> = step.references.iter().map(outputs).collect();
+    let failed = state.failed_step().map(ToString::to_string);
+    json!({
+        "params": created.plan.params,
+        "vars": created.vars,
+        "run": run_facts(created, failed),
+        "steps": steps,
+    })
+}
+
+impl Renderer {
+    /// Reads the named secrets; rendering adds those that a connection or store needs besides.
+    pub async fn new(
+        created: Arc<RunCreated>,
+        scope: Value,
+        secrets: &[String],
+        redactor: Redactor,
+    ) -> Result<Self, StepError> {
+        let secrets = secrets::read_all(&created.plan, secrets, &redactor).await?;
+        Ok(Self { created, redactor, scope, secrets })
+    }
+
+    /// A step's input.
+    pub async fn input(&self, step: &PlanStep) -> Result<Node, StepError> {
+        let value = self.value("`with`", &step.with).await?;
+        Ok(Node::from_json(&value))
+    }
+
+    /// A named connection.
+    pub async fn connection(&self, name: &str) -> Result<ConnectionSettings, StepError> {
+        let connection = self.created.plan.connections.get(name);
+        let connection = connection.ok_or_else(|| undefined("connection", name))?;
+        let fields = self.fields(&format!("connection `{name}`"), connection).await?;
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+        let url = text("url");
+        for password in url.as_deref().and_then(password_of).into_iter().chain(text("password")) {
+            self.redactor.add(&password);
+            self.redactor.add(&percent_decoded(&password));
+        }
+        Ok(ConnectionSettings {
+            name: name.to_owned(),
+            url: url.map(Into::into),
+            host: text("host"),
+            port: text("port"),
+            dbname: text("dbname"),
+            user: text("user"),
+            password: text("password").map(Into::into),
+            sslmode: text("sslmode"),
+            protected: connection.protected,
+        })
+    }
+
+    /// A named store.
+    pub async fn store(&self, name: &str) -> Result<StoreSettings, StepError> {
+        let store = self.created.plan.stores.get(name).ok_or_else(|| undefined("store", name))?;
+        let fields = self.fields(&format!("store `{name}`"), store).await?;
+        let url = fields.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(StoreSettings { name: name.to_owned(), url, min_proof: store.min_proof })
+    }
+
+    async fn fields<T: Serialize>(
+        &self,
+        what: &str,
+        settings: &T,
+    ) -> Result<Map<String, Value>, StepError> {
+        let value = serde_json::to_value(settings).expect("settings are plain data");
+        let rendered = self.value(what, &value).await?;
+        let fields = rendered.as_object().cloned().unwrap_or_default();
+        let as_text = |value: Value| match value {
+            Value::Number(number) => Value::String(number.to_string()),
+            other => other,
+        };
+        Ok(fields.into_iter().map(|(key, value)| (key, as_text(value))).collect())
+    }
+
+    async fn value(&self, what: &str, value: &Value) -> Result<Value, StepError> {
+        let mut names = BTreeSet::new();
+        secret_names(value, &mut names);
+        let mut secrets = Map::new();
+        for name in names {
+            let secret = match self.secrets.get(&name) {
+                Some(secret) => secret.clone(),
+                None => secrets::read(&self.created.plan, &name, &self.redactor).await?,
+            };
+            secrets.insert(name, Value::String(secret.expose_secret().to_owned()));
+        }
+        let mut scope = self.scope.clone();
+        scope["secrets"] = Value::Object(secrets);
+        template::render(value, &scope).map_err(|error| refused(what, &error))
+    }
+}
+
+/// The secrets that the templates inside `value` read.
+fn secret_names(value: &Value, names: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => {
+            let references = template::references(text).unwrap_or_default();
+            let secrets = references.into_iter().filter(|reference| reference.root == "secrets");
+            names.extend(secrets.filter_map(|reference| reference.path.first().cloned()));
+        }
+        Value::Array(items) => items.iter().for_each(|item| secret_names(item, names)),
+        Value::Object(entries) => entries.values().for_each(|item| secret_names(item, names)),
+        _ => {}
+    }
+}
+
+/// The password inside a connection URL, as it is written.
+fn password_of(url: &str) -> Option<String> {
+    let authority = url.split_once("://")?.1;
+    let authority = authority.split(['/', '?']).next()?;
+    let (_, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+    Some(password.to_owned()).filter(|password| !password.is_empty())
+}
+
+fn percent_decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
+        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            Some(byte) if *first == b'%' => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn undefined(what: &str, name: &str) -> StepError {
+    StepError::permanent("RB0402", format!("{what} `{name}` is not defined"))
+}
+
+/// A template that `validate` could not see fail.
+pub(crate) fn refused(what: &str, error: &TemplateError) -> StepError {
+    StepError::permanent("RB0406", format!("{what} cannot be rendered: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_password_of_a_url_is_found_and_decoded() {
+        let password = |url| password_of(url).map(|password| percent_decoded(&password));
+        assert_eq!(password("postgresql://a:p%40ss@h:5432/db").as_deref(), Some("p@ss"));
+        assert_eq!(password("postgresql://a:b:c@h1,h2/db?x=@").as_deref(), Some("b:c"));
+        assert_eq!(password("postgresql://a@h/db"), None);
+        assert_eq!(password("postgresql:///db"), None);
+        assert_eq!(percent_decoded("100%"), "100%");
+    }
+
+    #[test]
+    fn the_secrets_that_a_value_reads_are_found_at_any_depth() {
+        let mut names = BTreeSet::new();
+        let value =
+            json!({"a": ["x {{ secrets.one }}", {"b": "{{ secrets.two }}"}], "c": "secrets.no"});
+        secret_names(&value, &mut names);
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["one", "two"]);
+    }
+}
