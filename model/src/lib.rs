@@ -23,6 +23,6 @@ pub mod secret;
 pub mod set;
 pub mod sql;
 pub mod step_error;
-mod suggest;
+pub mod suggest;
 pub mod template;
 pub mod units;

@@ -14,7 +14,7 @@ pub(crate) fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
 }
 
 /// Help for a name that is not among `known`: the nearest one, else all of them.
-pub(crate) fn one_of<S: AsRef<str>>(text: &str, known: &[S]) -> String {
+pub fn one_of<S: AsRef<str>>(text: &str, known: &[S]) -> String {
     const SHOWN: usize = 24;
     if let Some(name) = nearest(text, known) {
         return format!("did you mean `{name}`?");

@@ -116,7 +116,7 @@ impl Choice<'_> {
             })?);
         }
         let min = self.proven_at.unwrap_or(Level::Identical);
-        let found = sets::find(store, self.database, min, ctx).await?;
+        let found = sets::find(store, self.database, min, ctx.cancel()).await?;
         for broken in &found.broken {
             ctx.log(format!("`{}` is passed over: {:?}", broken.folder, broken.why));
         }

@@ -13,7 +13,7 @@ use model::units::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::sets::{self, Found, StoredSet, Why};
+use super::sets::{self, Found, StoredSet};
 use super::{Store, open_named};
 
 /// Lists the backup sets, or the objects, of a store.
@@ -150,10 +150,7 @@ fn of_sets(found: &Found, label: Option<&str>, now: Timestamp) -> Output {
     let broken = found.broken.iter().map(|broken| BrokenSet {
         set: broken.set.clone(),
         folder: broken.folder.clone(),
-        reason: match &broken.why {
-            Why::Unfinished => "it has no manifest: unfinished, or being written".to_owned(),
-            Why::Unreadable(why) => why.clone(),
-        },
+        reason: broken.why.to_string(),
     });
     Output {
         count: chosen.len() as u64,
@@ -248,7 +245,7 @@ impl Step for List {
             return of_objects(&*store, folder, ctx).await;
         }
         let min_proof = ctx.store(&input.store).await?.min_proof;
-        let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx).await?;
+        let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx.cancel()).await?;
         Ok(of_sets(&found, input.label.as_deref(), ctx.now()))
     }
 }

@@ -276,7 +276,7 @@ impl Step for Prune {
         }
         let store = open_named(ctx, &input.store).await?;
         let min_proof = ctx.store(&input.store).await?.min_proof;
-        let found = sets::find(&*store, Some(&input.database), min_proof, ctx).await?;
+        let found = sets::find(&*store, Some(&input.database), min_proof, ctx.cancel()).await?;
         let plan = input.plan(&found, ctx)?;
         explain(&plan, &found, ctx);
         if plan.deleted.len() > input.max_delete as usize {

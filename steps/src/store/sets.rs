@@ -1,6 +1,7 @@
 //! The backup sets in a store. There is no index: what lies in the folders is the truth.
 
-use engine::context::StepContext;
+use std::fmt;
+
 use jiff::Timestamp;
 use model::proof::{Level, Proof};
 use model::retention::{SetFacts, is_proven};
@@ -9,6 +10,7 @@ use model::set::manifest::Scope;
 use model::set::{Manifest, SetId};
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::{ObjectInfo, Store, StoreError, hex, read_bytes};
 
@@ -52,6 +54,15 @@ pub enum Why {
     Unreadable(String),
 }
 
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unfinished => f.write_str("it has no manifest: unfinished, or being written"),
+            Self::Unreadable(why) => f.write_str(why),
+        }
+    }
+}
+
 /// What the folders of sets hold.
 #[derive(Debug, Default)]
 pub struct Found {
@@ -66,12 +77,12 @@ pub async fn find(
     store: &dyn Store,
     database: Option<&str>,
     min_proof: Level,
-    ctx: &StepContext,
+    cancel: &CancellationToken,
 ) -> Result<Found, StepError> {
     let mut found = Found::default();
     for folder in database_folders(store, database).await? {
         for name in store.folders(&folder).await? {
-            if ctx.cancel().is_cancelled() {
+            if cancel.is_cancelled() {
                 return Err(StepError::cancelled());
             }
             let Ok(set) = name.parse::<SetId>() else { continue };
