@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::footprint::Tool;
+use model::plan::{Plan, PlanStep};
 use model::run::event::RunCreated;
 use model::step_error::StepError;
-use serde_json::json;
+use model::template::{Results, condition};
+use serde_json::{Value, json};
 
 use crate::context::HostFuture;
 use crate::error::{EngineError, Obstacle};
@@ -64,29 +66,54 @@ pub async fn preflight(
     redactor: &Redactor,
 ) -> Result<Vec<String>, EngineError> {
     let mut findings = Findings { checks: Vec::new(), problems: Vec::new() };
-    findings.secrets(created, redactor).await;
     let scope = json!({
         "params": created.plan.params,
         "vars": created.vars,
         "run": run_facts(created, None),
         "steps": {},
     });
+    let steps: Vec<&PlanStep> =
+        created.plan.steps.iter().filter(|step| may_run(step, &scope)).collect();
+    findings.secrets(&created.plan, &steps, redactor).await;
     if findings.problems.is_empty() {
         let renderer = Renderer::new(Arc::clone(created), scope, &[], redactor.clone()).await;
         let renderer = renderer.expect("no secret is read yet");
-        let servers = findings.connections(created, &renderer, probes).await;
-        findings.stores(created, &renderer, probes).await;
-        findings.tools(created, &servers).await;
+        let servers = findings.connections(&steps, &renderer, probes).await;
+        findings.stores(&steps, &renderer, probes).await;
+        findings.tools(&steps, &servers).await;
     } else {
-        findings.tools(created, &BTreeMap::new()).await;
+        findings.tools(&steps, &BTreeMap::new()).await;
     }
     findings.verdict(redactor)
 }
 
+/// How the steps so far ended, as a condition may ask.
+struct Assumed {
+    failed: bool,
+}
+
+impl Results for Assumed {
+    fn succeeded(&self, _step: Option<&str>) -> bool {
+        !self.failed
+    }
+
+    fn failed(&self, _step: Option<&str>) -> bool {
+        self.failed
+    }
+}
+
+/// Whether the step's `if` can hold, whatever the steps before it do. What only the run knows
+/// may hold.
+fn may_run(step: &PlanStep, scope: &Value) -> bool {
+    let Some(text) = &step.condition else { return true };
+    [false, true]
+        .iter()
+        .any(|failed| condition(text, scope, &Assumed { failed: *failed }).unwrap_or(true))
+}
+
 impl Findings {
-    async fn secrets(&mut self, created: &RunCreated, redactor: &Redactor) {
-        let plan = &created.plan;
-        let names: BTreeSet<&String> = plan.steps.iter().flat_map(|step| &step.secrets).collect();
+    async fn secrets(&mut self, plan: &Plan, steps: &[&PlanStep], redactor: &Redactor) {
+        let names: BTreeSet<&String> = steps.iter().flat_map(|step| &step.secrets).collect();
         for name in names {
             match secrets::read(plan, name, redactor).await {
                 Ok(_) => self.checks.push(format!("secret `{name}` can be read")),
@@ -97,11 +124,11 @@ impl Findings {
 
     async fn connections(
         &mut self,
-        created: &RunCreated,
+        steps: &[&PlanStep],
         renderer: &Renderer,
         probes: &dyn Probes,
     ) -> BTreeMap<String, u32> {
-        let uses = created.plan.steps.iter().flat_map(|step| &step.footprint.connections);
+        let uses = steps.iter().flat_map(|step| &step.footprint.connections);
         let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
         let mut servers = BTreeMap::new();
         for name in names {
@@ -119,9 +146,9 @@ impl Findings {
         servers
     }
 
-    async fn stores(&mut self, created: &RunCreated, renderer: &Renderer, probes: &dyn Probes) {
+    async fn stores(&mut self, steps: &[&PlanStep], renderer: &Renderer, probes: &dyn Probes) {
         let names: BTreeSet<&String> =
-            created.plan.steps.iter().flat_map(|step| &step.footprint.stores).collect();
+            steps.iter().flat_map(|step| &step.footprint.stores).collect();
         for name in names {
             let facts = async { probes.store(&renderer.store(name).await?).await };
             match facts.await {
@@ -129,14 +156,13 @@ impl Findings {
                     let message = format!("store `{name}` has room for {free} bytes only");
                     self.problem("RB0434", message, "make room, or prune the store");
                 }
-                Ok(_) => self.checks.push(format!("store `{name}` can be written to")),
+                Ok(_) => self.checks.push(format!("store `{name}` opens and has room")),
                 Err(error) => self.refused("RB0433", &format!("store `{name}`: "), &error),
             }
         }
     }
 
-    async fn tools(&mut self, created: &RunCreated, servers: &BTreeMap<String, u32>) {
-        let steps = &created.plan.steps;
+    async fn tools(&mut self, steps: &[&PlanStep], servers: &BTreeMap<String, u32>) {
         let tools: Vec<&Tool> = steps.iter().flat_map(|step| &step.footprint.tools).collect();
         let names: BTreeSet<&String> = tools.iter().map(|tool| &tool.name).collect();
         for name in names {

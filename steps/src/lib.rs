@@ -9,6 +9,7 @@ pub mod http;
 pub mod human;
 pub mod notify;
 pub mod pg;
+pub mod probes;
 pub mod store;
 #[cfg(test)]
 mod testing;

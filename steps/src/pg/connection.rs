@@ -69,10 +69,11 @@ pub async fn connect_with(
 
 /// Opens a connection. Ends early when the step is cancelled.
 pub async fn connect(ctx: &StepContext, target: &Target) -> Result<Session, StepError> {
+    let application = application_name(ctx);
     tokio::select! {
         biased;
         () = ctx.cancel().cancelled() => Err(StepError::cancelled()),
-        session = open(ctx, target) => session,
+        session = open(target, &application) => session,
     }
 }
 
@@ -81,7 +82,12 @@ pub(super) async fn connect_even_cancelled(
     ctx: &StepContext,
     target: &Target,
 ) -> Result<Session, StepError> {
-    open(ctx, target).await
+    open(target, &application_name(ctx)).await
+}
+
+/// Logs in outside any run: to look before one starts.
+pub(crate) async fn connect_to_look(settings: &ConnectionSettings) -> Result<Session, StepError> {
+    open(&Target::resolve(settings)?, "runbook/preflight").await
 }
 
 /// Opens a connection with the settings pinned under which content is read and written.
@@ -92,8 +98,8 @@ pub async fn connect_pinned(ctx: &StepContext, target: &Target) -> Result<Sessio
     Ok(session)
 }
 
-async fn open(ctx: &StepContext, target: &Target) -> Result<Session, StepError> {
-    let config = config(ctx, target);
+async fn open(target: &Target, application: &str) -> Result<Session, StepError> {
+    let config = config(target, application);
     let opened = config.connect(tls::connector(target)?).await;
     let (client, connection) = opened.map_err(|error| classify::connecting(target, &error))?;
     let pump = tokio::spawn(async move {
@@ -105,14 +111,14 @@ async fn open(ctx: &StepContext, target: &Target) -> Result<Session, StepError> 
     Ok(Session { client, abandon, target: target.clone() })
 }
 
-fn config(ctx: &StepContext, target: &Target) -> Config {
+fn config(target: &Target, application: &str) -> Config {
     let mut config = Config::new();
     config
         .host(&target.host)
         .port(target.port)
         .dbname(&target.dbname)
         .user(&target.user)
-        .application_name(application_name(ctx))
+        .application_name(application)
         .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(KEEPALIVE)
         .ssl_mode(match target.tls {

@@ -20,7 +20,9 @@ async fn a_dump_is_restored() {
                     "source": "shop", "database": "Copy of 'shop'"}),
             )
             .await;
-        if output.is_err() { println!("{}", bench.host.logged()); }
+        if output.is_err() {
+            println!("{}", bench.host.logged());
+        }
         println!("{:#}", output.unwrap());
     }
 }
