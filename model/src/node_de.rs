@@ -312,6 +312,20 @@ impl<'de> Deserializer<'de> for &Node {
             .map_err(|misfit| misfit.at(&self.span))
     }
 
+    /// Only a mapping: a type's fields are never given by their order.
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        _: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Misfit> {
+        let read = match &self.value {
+            NodeValue::Map(entries) => visitor.visit_map(Entries::new(entries.iter())),
+            _ => Err(Misfit::new(format!("expected a mapping, found {}", self.what()))),
+        };
+        read.map_err(|misfit| misfit.at(&self.span))
+    }
+
     as_any! {
         deserialize_bytes();
         deserialize_byte_buf();
@@ -322,7 +336,6 @@ impl<'de> Deserializer<'de> for &Node {
         deserialize_unit_struct(name: &'static str);
         deserialize_tuple(len: usize);
         deserialize_tuple_struct(name: &'static str, len: usize);
-        deserialize_struct(name: &'static str, fields: &'static [&'static str]);
     }
 }
 

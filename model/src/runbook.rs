@@ -20,8 +20,8 @@ use crate::document;
 use crate::plan::{Objectives, PLAN_VERSION, Plan, Retry, Source};
 use crate::units::Span;
 
+use declare::{Broken, Declared, Named};
 pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
-use declare::{Declared, Named};
 pub(crate) use fields::Keys;
 pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
@@ -42,6 +42,7 @@ pub struct Runbook {
     connections: Named<crate::plan::Connection>,
     stores: Named<crate::plan::Store>,
     steps: Vec<Step>,
+    broken: Broken,
 }
 
 /// What stands above the steps and is not looked up by name.

@@ -234,6 +234,11 @@ impl TemplateError {
         Self { undefined: true, ..Self::new(message) }
     }
 
+    /// Other values might do: it is no mistake of the text itself.
+    pub(crate) fn is_about_values(&self) -> bool {
+        self.by_value || self.undefined
+    }
+
     fn inside(mut self, key: &str) -> Self {
         self.path.insert(0, key.to_owned());
         self

@@ -144,6 +144,7 @@ fn maps_lists_and_options_read() {
     assert_eq!(read::<BTreeMap<String, Option<u8>>>(&with).unwrap()["a"], Some(1));
     assert_eq!(message::<Vec<u8>>(&plain("1")), "expected a list, found `1`");
     assert_eq!(message::<Sample>(&plain("1")), "expected a mapping, found `1`");
+    assert_eq!(message::<Sample>(&list), "expected a mapping, found a list");
     assert_eq!(message::<String>(&list), "expected text, found a list");
 }
 

@@ -7,7 +7,9 @@ use indexmap::IndexSet;
 use super::Runbook;
 use super::declare::Named;
 use super::facts::facts;
-use super::input::{Filling, Input, footprint, may_be_skipped, skipped, step_values};
+use super::input::{
+    Filling, Input, footprint, may_be_skipped, outputs_are_known, skipped, step_values,
+};
 use super::names::{Names, Place};
 use super::order::{Order, report_cycle, written};
 use super::param::Bound;
@@ -151,6 +153,9 @@ impl Examining<'_> {
         }
         let read = references.iter().filter(|one| one.root == "steps");
         steps.extend(read.filter_map(|one| self.names.steps.get(one.path.first()?.as_str())));
+        if !outputs_are_known(&self.names, &references) {
+            return;
+        }
         let with = |skip| self.scope.with_steps(step_values(&self.names, &references, skip));
         let maybe = may_be_skipped(&self.names, &references);
         let missing = parsed.holds_in(with(true), &AllWell).is_err_and(|error| error.undefined);
@@ -158,7 +163,7 @@ impl Examining<'_> {
             return problems.push(skipped(reference, &condition.span));
         }
         if let Err(error) = parsed.holds_in(with(false), &AllWell)
-            && !(self.scope.is_sampled(&references) && error.by_value)
+            && !(self.scope.is_sampled(&references) && error.is_about_values())
         {
             problems.push(refused(error.message));
         }
@@ -178,6 +183,7 @@ impl Examining<'_> {
             let span = place_of(&input.node, &used.name).unwrap_or(&step.with.span);
             match runbook.connections.get(&used.name) {
                 None if input.is_sampled(span) => {}
+                None if runbook.is_broken("connections", &used.name) => {}
                 None => {
                     problems.push(undeclared("connection", &used.name, &runbook.connections, span));
                 }
@@ -190,7 +196,8 @@ impl Examining<'_> {
         for name in &footprint.stores {
             self.names.mark("stores", name);
             let span = place_of(&input.node, name).unwrap_or(&step.with.span);
-            if !runbook.stores.contains_key(name) && !input.is_sampled(span) {
+            let known = runbook.stores.contains_key(name) || runbook.is_broken("stores", name);
+            if !known && !input.is_sampled(span) {
                 problems.push(undeclared("store", name, &runbook.stores, span));
             }
         }

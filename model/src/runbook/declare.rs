@@ -1,5 +1,6 @@
 //! Reads everything of a runbook that is not a step.
 
+use std::collections::HashSet;
 use std::sync::LazyLock;
 
 use indexmap::IndexMap;
@@ -23,6 +24,9 @@ pub(super) struct Declared<T> {
     pub(super) node: Node,
     pub(super) value: T,
 }
+
+/// Names whose declaration does not read, each with its sort.
+pub(super) type Broken = HashSet<(&'static str, String)>;
 
 /// Declarations in the order of the text.
 pub(super) type Named<T> = IndexMap<String, Declared<T>>;
@@ -87,6 +91,10 @@ pub(crate) const STORE: Keys = Keys {
 
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[a-z0-9][a-z0-9-]{0,63}$").expect("the pattern is a constant"));
+static PASSWORD_IN_URL: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("^[a-z]+://[^/@:{}]*:[^/@{}]+@|[?&]password=[^{&]")
+        .expect("the pattern is a constant")
+});
 static IDENTIFIER: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[a-z][a-z0-9_]{0,63}$").expect("the pattern is a constant"));
 
@@ -99,15 +107,17 @@ pub(super) fn is_identifier(text: &str) -> bool {
 pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -> Runbook {
     let fields = Fields::new(root, &RUNBOOK, problems);
     version(&fields, problems);
+    let mut broken = Broken::new();
     Runbook {
         text: text.to_owned(),
         header: header(&fields, problems),
-        params: named(&fields, "params", problems, Param::read),
-        secrets: named(&fields, "secrets", problems, secret),
-        vars: named(&fields, "vars", problems, |_, _| Some(())),
-        connections: named(&fields, "connections", problems, connection),
-        stores: named(&fields, "stores", problems, store),
+        params: named(&fields, "params", &mut broken, problems, Param::read),
+        secrets: named(&fields, "secrets", &mut broken, problems, secret),
+        vars: named(&fields, "vars", &mut broken, problems, |_, _| Some(())),
+        connections: named(&fields, "connections", &mut broken, problems, connection),
+        stores: named(&fields, "stores", &mut broken, problems, store),
         steps: step::read_all(&fields, problems),
+        broken,
     }
     .with_params_checked(problems)
 }
@@ -181,10 +191,12 @@ fn defaults(
     (retry, fields.read("stall_timeout", problems))
 }
 
-/// A mapping from names to declarations of one sort.
+/// A mapping from names to declarations of one sort. A name whose declaration does not read is
+/// kept in `broken`, so that its uses are not reported as well.
 fn named<T>(
     fields: &Fields<'_>,
-    key: &str,
+    key: &'static str,
+    broken: &mut Broken,
     problems: &mut Vec<Diagnostic>,
     read: impl Fn(&Node, &mut Vec<Diagnostic>) -> Option<T>,
 ) -> Named<T> {
@@ -208,6 +220,8 @@ fn named<T>(
         if let Some(value) = read(&entry.node, problems) {
             let (key_span, node) = (entry.key_span.clone(), entry.node.clone());
             all.insert(name.clone(), Declared { key_span, node, value });
+        } else {
+            broken.insert((key, name.clone()));
         }
     }
     all
@@ -227,12 +241,19 @@ fn secret(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<SecretSource> {
     one(node, &SECRET, problems)
 }
 
+/// A connection's parts take precedence over its `url`.
 fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Connection> {
     let connection: Connection = one(node, &CONNECTION, problems)?;
-    let in_url = [&connection.host, &connection.port, &connection.dbname, &connection.user];
-    if connection.url.is_some() && in_url.iter().any(|part| part.is_some()) {
-        let message = "a connection has either `url` or `host`, `port`, `dbname`, `user`";
-        problems.push(Diagnostic::error(code::VALUE, node.span.clone(), message));
+    let open_password = |text: &str| !text.contains("secrets.");
+    let open_url = |text: &str| PASSWORD_IN_URL.is_match(text);
+    let password = node.get("password").filter(|node| node.text().is_some_and(open_password));
+    let url = node.get("url").filter(|node| node.text().is_some_and(open_url));
+    for node in [password, url].into_iter().flatten() {
+        problems.push(
+            Diagnostic::error(code::SECRET_PLACE, node.span.clone(), "a password in the open")
+                .why("what a runbook says itself is written into every plan and journal")
+                .help("declare it under `secrets` and write `{{ secrets.<name> }}`"),
+        );
     }
     Some(connection)
 }

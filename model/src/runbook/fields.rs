@@ -101,6 +101,11 @@ fn unknown_key(key: &str, entry: &Entry, keys: &Keys) -> Diagnostic {
             .help(format!("remove `{key}`"));
     }
     let message = format!("unknown key `{key}` in {}", keys.what);
+    if key.contains(' ') && entry.node.value == NodeValue::Null {
+        return Diagnostic::error(code::UNKNOWN_KEY, span, message)
+            .why("inside `{ }` a comma ends a value")
+            .help("put the whole text in quotes");
+    }
     Diagnostic::error(code::UNKNOWN_KEY, span, message).help(suggest::one_of(key, keys.known))
 }
 

@@ -85,6 +85,14 @@ pub(super) fn step_values(
     values
 }
 
+/// None of the steps is of an unknown kind, which is reported by itself.
+pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> bool {
+    references.iter().filter(|one| one.root == "steps").all(|one| {
+        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
+        step.is_none_or(|at| names.facts.contains_key(&names.runbook.steps[*at].uses.text))
+    })
+}
+
 /// The steps among `references` that may be skipped.
 pub(super) fn may_be_skipped<'r>(
     names: &Names<'_>,
@@ -166,6 +174,9 @@ impl Filling<'_, '_> {
         let found = parsed(&scalar.text, node, self.names, place, self.problems);
         let Some((template, references)) = found else { return self.unfilled(node) };
         self.note(&references);
+        if !outputs_are_known(self.names, &references) {
+            return self.unfilled(node);
+        }
         self.render(&template, &references, scalar, node)
     }
 
@@ -208,7 +219,7 @@ impl Filling<'_, '_> {
                 Node::from_json_at(&value, &node.span)
             }
             Err(error) => {
-                if !(sampled && error.by_value) {
+                if !(sampled && error.is_about_values()) {
                     self.problems.push(refused(&error, node));
                 }
                 self.unfilled(node)

@@ -64,6 +64,9 @@ impl<'a> Names<'a> {
     ) -> Result<(), Box<Diagnostic>> {
         let at = self.place_of(reference, span);
         let name = reference.path.first().map(String::as_str);
+        if name.is_some_and(|name| self.runbook.is_broken(&reference.root, name)) {
+            return Ok(());
+        }
         match (reference.root.as_str(), name) {
             ("params", Some(name)) => {
                 self.mark("params", name);
@@ -172,6 +175,13 @@ impl<'a> Names<'a> {
         let message = format!("`{uses}` has no output `{written}`");
         let problem = Diagnostic::error(code::UNKNOWN_OUTPUT, at, message);
         Err(Box::new(problem.help(suggest::one_of(last, &known))))
+    }
+}
+
+impl Runbook {
+    /// The name is declared, and its declaration does not read.
+    pub(super) fn is_broken(&self, sort: &str, name: &str) -> bool {
+        self.broken.iter().any(|(of, broken)| *of == sort && broken == name)
     }
 }
 

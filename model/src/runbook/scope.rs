@@ -36,7 +36,10 @@ impl Scope {
             "run": run_sample(runbook),
             "secrets": secrets.map(|(name, text)| (name, json!(text))).collect::<Map<_, _>>(),
         });
-        let mut sampled = bound.sampled.iter().map(|name| format!("params.{name}")).collect();
+        let samples = bound.sampled.iter().map(|name| ("params", name));
+        let broken = runbook.broken.iter().map(|(sort, name)| (*sort, name));
+        let mut sampled =
+            samples.chain(broken).map(|(sort, name)| format!("{sort}.{name}")).collect();
         for (name, declared) in &runbook.vars {
             let scope = template::scope(&values);
             let mut making = Var { names, scope: &scope, name, sampled: &mut sampled, problems };
@@ -122,7 +125,7 @@ impl Var<'_, '_> {
             self.sampled.insert(format!("vars.{}", self.name));
         }
         template.render(self.scope).unwrap_or_else(|error| {
-            if !(from_sample && error.by_value) {
+            if !(from_sample && error.is_about_values()) {
                 self.problems.push(refused(&error, node));
             }
             self.sampled.insert(format!("vars.{}", self.name));

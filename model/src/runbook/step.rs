@@ -152,11 +152,7 @@ fn with(fields: &Fields<'_>, step: &Node, problems: &mut Vec<Diagnostic>) -> Nod
         Some(node) => node.clone(),
         None => Node { span: fields.entry("uses").map_or(0..0, |e| e.key_span.clone()), ..empty() },
     };
-    let NodeValue::Map(entries) = &mut with.value else {
-        let message = format!("`with` is a mapping, not {}", with.what());
-        problems.push(Diagnostic::error(code::TYPE, with.span.clone(), message));
-        return empty();
-    };
+    let NodeValue::Map(entries) = &mut with.value else { return with };
     for key in INPUT_KEYS {
         if let Some(entry) = fields.entry(key) {
             insert_once(entries, key, entry, problems);
@@ -198,13 +194,12 @@ pub(super) fn retry(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Retry> {
     let partial: PartialRetry = fields.read("retry", problems)?;
-    let retry = over(&partial, base);
-    let wrong = match &retry {
-        Retry { limit: 101.., .. } => Some("`limit` is at most 100"),
-        Retry { backoff, .. } if !(1.0..=100.0).contains(backoff) => {
+    let wrong = match &partial {
+        PartialRetry { limit: Some(101..), .. } => Some("`limit` is at most 100"),
+        PartialRetry { backoff: Some(backoff), .. } if !(1.0..=100.0).contains(backoff) => {
             Some("`backoff` is from 1.0 to 100.0")
         }
-        Retry { jitter, .. } if !(0.0..=1.0).contains(jitter) => {
+        PartialRetry { jitter: Some(jitter), .. } if !(0.0..=1.0).contains(jitter) => {
             Some("`jitter` is from 0.0 to 1.0")
         }
         _ => None,
@@ -212,7 +207,7 @@ pub(super) fn retry(
     if let (Some(rule), Some(node)) = (wrong, fields.get("retry")) {
         problems.push(Diagnostic::error(code::VALUE, node.span.clone(), rule));
     }
-    Some(retry)
+    Some(over(&partial, base))
 }
 
 fn over(partial: &PartialRetry, base: &Retry) -> Retry {
