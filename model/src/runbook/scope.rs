@@ -36,10 +36,10 @@ impl Scope {
             "run": run_sample(runbook),
             "secrets": secrets.map(|(name, text)| (name, json!(text))).collect::<Map<_, _>>(),
         });
-        let samples = bound.sampled.iter().map(|name| ("params", name));
+        let stand_ins = bound.sampled.iter().map(|name| ("params", name));
         let broken = runbook.broken.iter().map(|(sort, name)| (*sort, name));
         let mut sampled =
-            samples.chain(broken).map(|(sort, name)| format!("{sort}.{name}")).collect();
+            stand_ins.chain(broken).map(|(sort, name)| format!("{sort}.{name}")).collect();
         for (name, declared) in &runbook.vars {
             let scope = template::scope(&values);
             let mut making = Var { names, scope: &scope, name, sampled: &mut sampled, problems };
