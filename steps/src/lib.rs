@@ -16,7 +16,9 @@ mod testing;
 
 /// Every step kind, in the order of the documentation.
 pub static STEPS: &[&dyn DynStep] = &[
+    &Typed::<pg::identify::Identify>::new(),
     &Typed::<pg::dump::Dump>::new(),
+    &Typed::<pg::manifest::Compare>::new(),
     &Typed::<pg::restore::RestoreDatabase>::new(),
     &Typed::<store::list::List>::new(),
     &Typed::<store::prune::Prune>::new(),

@@ -348,6 +348,13 @@ impl fmt::Display for TableName {
     }
 }
 
+impl fmt::Display for Exclusion {
+    /// ``table content `public.log`: the plan leaves it out``.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} `{}`: {}", self.category, self.object, self.reason)
+    }
+}
+
 impl Table {
     /// Its name in two parts.
     pub fn table_name(&self) -> TableName {

@@ -44,6 +44,13 @@ fn setting(object: &CatalogueObject) -> Option<Setting> {
     }
 }
 
+/// The statements that give `database` the settings that a manifest records. The roles must
+/// exist.
+pub fn statements(objects: &[CatalogueObject], database: &str) -> Vec<String> {
+    let database = sql::identifier(database);
+    settings(objects).iter().map(|setting| setting.statement(&database)).collect()
+}
+
 impl Setting {
     /// The statement that sets it on the database whose quoted name is `database`.
     pub(super) fn statement(&self, database: &str) -> String {

@@ -4,4 +4,5 @@
 
 mod bench;
 mod dump;
+mod manifest;
 mod restore;

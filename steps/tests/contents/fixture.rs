@@ -7,7 +7,7 @@ use lab::cluster::{Cluster, ClusterOptions, USER, quoted};
 use lab::sample;
 use model::set::manifest::Scope;
 use model::set::{CatalogueObject, Contents};
-use steps::pg::{catalogue, connection};
+use steps::pg::{catalogue, connection, settings};
 use tokio_postgres::{Client, NoTls};
 
 /// Rows in the application's database.
@@ -68,7 +68,7 @@ impl Fixture {
         let mut restore = self.cluster.command("pg_restore");
         run(restore.arg("--exit-on-error").arg("-d").arg(sample.copy()).arg(&file));
         let client = self.connect(sample.copy()).await;
-        for statement in catalogue::settings_sql(contents, sample.copy()) {
+        for statement in settings::statements(&contents.objects, sample.copy()) {
             client.batch_execute(&statement).await.unwrap();
         }
     }

@@ -7,7 +7,6 @@ mod large_objects;
 mod queries;
 mod sequences;
 mod server;
-mod settings;
 mod tables;
 
 use std::collections::BTreeMap;
@@ -22,7 +21,6 @@ use tokio_postgres::{Client, Row};
 pub use self::large_objects::read_large_objects;
 use self::queries::{COMMON, GROUPS, Query, Reach};
 pub use self::server::server;
-pub use self::settings::settings_sql;
 pub use self::tables::{SizedTable, copy_out, count, hash_table, list_tables, measure};
 use super::classify;
 

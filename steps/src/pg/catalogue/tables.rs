@@ -181,7 +181,7 @@ pub(super) async fn relations_in(
 }
 
 fn no_such_table(name: &TableName) -> StepError {
-    StepError::permanent("RB0513", format!("there is no table `{name}` in the database"))
+    StepError::permanent("RB0521", format!("there is no table `{name}` in the database"))
         .hint("write `schema.table` as PostgreSQL stores the names")
 }
 

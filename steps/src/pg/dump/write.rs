@@ -216,9 +216,7 @@ pub(super) fn output(manifest: &Manifest, written: &Written, duration_ms: u64) -
         recovery_point: manifest.server.snapshot_time.to_string(),
         lsn: manifest.server.lsn.clone(),
         manifest_sha256: written.sha256.clone(),
-        excluded: excluded
-            .map(|e| format!("{} `{}`: {}", e.category, e.object, e.reason))
-            .collect(),
+        excluded: excluded.map(ToString::to_string).collect(),
         duration_ms,
     }
 }

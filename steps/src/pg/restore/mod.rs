@@ -183,9 +183,7 @@ fn output(input: &Input, set: &LoadedSet, duration_ms: u64) -> Output {
         rows: tables().filter_map(|table| table.rows).sum(),
         bytes: set.manifest.files.iter().map(|file| file.bytes).sum(),
         recovery_point: set.manifest.server.snapshot_time.to_string(),
-        excluded: excluded
-            .map(|e| format!("{} `{}`: {}", e.category, e.object, e.reason))
-            .collect(),
+        excluded: excluded.map(ToString::to_string).collect(),
         duration_ms,
     }
 }
