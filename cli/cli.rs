@@ -59,7 +59,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  runbook validate runbooks/*.yaml")]
     Validate(Validate),
     /// Show what a run would do; touches nothing: no process, no socket, no secret.
-    #[command(after_help = "Example:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown")]
+    #[command(
+        after_help = "Example:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown"
+    )]
     Plan(Plan),
     /// Run a runbook, journalled step by step.
     #[command(
@@ -80,7 +82,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  runbook logs 01JD dump")]
     Logs(Logs),
     /// Say what became of a step in doubt.
-    #[command(after_help = "Example:\n  runbook resolve 01JD notify --applied --reason \"seen in the channel\"")]
+    #[command(
+        after_help = "Example:\n  runbook resolve 01JD notify --applied --reason \"seen in the channel\""
+    )]
     Resolve(Resolve),
     /// Cancel a run; its holder stops the steps that run.
     #[command(after_help = "Example:\n  runbook cancel 01JD --reason \"wrong database\"")]
@@ -169,9 +173,6 @@ pub(crate) struct Run {
     /// Do not wait for people: stop with exit status 5 when an approval is needed.
     #[arg(long)]
     pub(crate) no_wait: bool,
-    /// Skip the preflight stage; what is missing then shows when a step needs it.
-    #[arg(long)]
-    pub(crate) no_preflight: bool,
     /// How progress is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -289,7 +290,9 @@ pub(crate) enum Backups {
     #[command(after_help = "Example:\n  runbook backups list --store file:///var/backups/runbook")]
     List(BackupsList),
     /// Show one set: its manifest in short and its proofs.
-    #[command(after_help = "Example:\n  runbook backups show --store file:///backups --database app latest")]
+    #[command(
+        after_help = "Example:\n  runbook backups show --store file:///backups --database app latest"
+    )]
     Show(BackupsShow),
 }
 
@@ -352,5 +355,6 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 fn timestamp(text: &str) -> Result<jiff::Timestamp, String> {
-    text.parse().map_err(|_| "write it as RFC 3339 with a zone, such as `2026-11-20T02:00:00Z`".to_owned())
+    text.parse()
+        .map_err(|_| "write it as RFC 3339 with a zone, such as `2026-11-20T02:00:00Z`".to_owned())
 }

@@ -9,7 +9,9 @@ use crate::measure::{Row, Section, median, millis};
 
 /// A runbook of `steps` steps, each with a template, every tenth with a reference to the one before.
 fn runbook(steps: usize) -> String {
-    let mut text = "version: 1\nname: long\nparams:\n  label: {type: string, default: daily}\nsteps:\n".to_owned();
+    let mut text =
+        "version: 1\nname: long\nparams:\n  label: {type: string, default: daily}\nsteps:\n"
+            .to_owned();
     for step in 0..steps {
         let value = if step % 10 == 9 {
             format!("{{{{ steps.step_{}.outputs.stdout }}}}", step - 1)
@@ -24,7 +26,12 @@ fn runbook(steps: usize) -> String {
 }
 
 fn validate(file: &Path) {
-    let status = Command::new(env!("CARGO_BIN_EXE_runbook")).arg("validate").arg(file).output().expect("it runs").status;
+    let status = Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .arg("validate")
+        .arg(file)
+        .output()
+        .expect("it runs")
+        .status;
     assert!(status.success(), "{} is valid", file.display());
 }
 
@@ -43,8 +50,22 @@ pub(crate) fn section() -> Section {
     let rows = vec![
         Row::new("100 steps", millis(hundred), "under 20 ms", hundred < Duration::from_millis(20)),
         Row::new("1,000 steps", millis(thousand), "", true),
-        Row::new("10,000 steps", millis(ten_thousand), "under 1 s", ten_thousand < Duration::from_secs(1)),
-        Row::new("10,000 steps against 1,000", format!("{growth:.1} times"), "linear: under 12 times", growth < 12.0),
+        Row::new(
+            "10,000 steps",
+            millis(ten_thousand),
+            "under 1 s",
+            ten_thousand < Duration::from_secs(1),
+        ),
+        Row::new(
+            "10,000 steps against 1,000",
+            format!("{growth:.1} times"),
+            "linear: under 12 times",
+            growth < 12.0,
+        ),
     ];
-    Section { title: "`validate`", how: "Median of whole processes, start and exit included.", rows }
+    Section {
+        title: "`validate`",
+        how: "Median of whole processes, start and exit included.",
+        rows,
+    }
 }

@@ -1,6 +1,9 @@
 //! What was measured: ratios against a baseline of the same run, written to `docs/performance.md`.
 //! `make bench` runs it in the release profile; no test asserts a time.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time and starts the programs it is compared with")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench measures time and starts the programs it is compared with"
+)]
 
 mod language;
 mod measure;
@@ -9,14 +12,17 @@ mod scheduling;
 use measure::Section;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
     let all: [(&str, fn() -> Section); 2] =
         [("language", language::section), ("scheduling", scheduling::section)];
-    let chosen = all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));
+    let chosen =
+        all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));
     let sections: Vec<Section> = chosen.map(|(_, section)| section()).collect();
     let page = measure::page(&sections);
     print!("{page}");
     if wanted.is_empty() {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md"), page).expect("the page is written");
+        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/performance.md"), page)
+            .expect("the page is written");
     }
 }

@@ -60,10 +60,12 @@ pub(crate) fn page(sections: &[Section]) -> String {
     );
     for section in sections {
         let header = "| what | measured | held against | |\n|---|---|---|---|";
-        write!(page, "\n## {}\n\n{}\n\n{header}\n", section.title, section.how).expect("text grows");
+        write!(page, "\n## {}\n\n{}\n\n{header}\n", section.title, section.how)
+            .expect("text grows");
         for row in &section.rows {
             let verdict = if row.held { "held" } else { "**missed**" };
-            writeln!(page, "| {} | {} | {} | {verdict} |", row.what, row.measured, row.target).expect("text grows");
+            writeln!(page, "| {} | {} | {} | {verdict} |", row.what, row.measured, row.target)
+                .expect("text grows");
         }
     }
     page

@@ -86,7 +86,10 @@ fn drive(plan: Plan, mut record: impl FnMut(&Event)) {
                 Command::Start { step, attempt, .. } => {
                     take(&mut state, Event::StepStarted { step: step.clone(), attempt });
                     let output = json!({});
-                    take(&mut state, Event::StepSucceeded { step, attempt, output, adopted: false, log: None });
+                    take(
+                        &mut state,
+                        Event::StepSucceeded { step, attempt, output, adopted: false, log: None },
+                    );
                 }
                 Command::Finish { status, failed_step } => {
                     take(&mut state, Event::RunFinished { status, failed_step });
@@ -112,7 +115,12 @@ pub(crate) fn section() -> Section {
     let (wide, chained) = (a_step(false), a_step(true));
     let rows = vec![
         Row::new("a step, 10,000 wide, in memory", micros(wide), "under 20 us", wide < limit),
-        Row::new("a step, 10,000 chained, in memory", micros(chained), "under 20 us", chained < limit),
+        Row::new(
+            "a step, 10,000 chained, in memory",
+            micros(chained),
+            "under 20 us",
+            chained < limit,
+        ),
     ];
     let how = "`decide` and `apply` over a whole run whose steps are done at once; median of 5.";
     Section { title: "Scheduling", how, rows }

@@ -1,0 +1,87 @@
+//! `runbook cancel` and `runbook resolve`: requests to the holder of a run, or journalled at once.
+
+use std::io::{BufRead as _, IsTerminal as _};
+
+use engine::inbox::Request;
+use engine::state_folder::{Delivered, StateFolder};
+use model::ids::{RunId, StepId};
+use model::run::event::Verdict;
+use model::run::step_state::StepState;
+
+use crate::cli::{Cancel, Resolve};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::show::print;
+
+pub(crate) fn cancel(args: &Cancel, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let run = folder.find(args.run.run.as_deref().unwrap_or_default())?;
+    let reason = Some(args.reason.clone());
+    let request = Request::Cancel { by: engine::environment::login(), reason, force: false };
+    deliver(&folder, run, &request)
+}
+
+pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let run = folder.find(&args.run)?;
+    let step: StepId = args.step.parse().map_err(|error| invalid(&error))?;
+    let output = args
+        .output
+        .as_deref()
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|error| invalid(&error))?;
+    let state = folder.state(run)?;
+    if let Some(state) = state.step(&step) {
+        show(&step, state);
+    }
+    if !args.yes && !confirmed(&step) {
+        return Err(Failure::new(
+            Exit::Refused,
+            "RB0906",
+            "the step id was not typed; nothing was changed",
+        )
+        .help("type it at the prompt, or say `--yes`"));
+    }
+    let verdict = if args.applied { Verdict::Applied } else { Verdict::NotApplied };
+    let (by, reason) = (engine::environment::login(), args.reason.clone());
+    deliver(&folder, run, &Request::Resolve { step, verdict, by, reason, output })
+}
+
+/// What is known of the attempt, before a person decides.
+fn show(step: &StepId, state: &StepState) {
+    let mut text = format!("step `{step}`, attempt {}\n", state.attempt);
+    if let Some(error) = &state.error {
+        text.push_str(&format!("  [{}] {}\n", error.code, error.message));
+        text.extend(error.causes.iter().map(|cause| format!("  because: {cause}\n")));
+        text.extend(error.hint.iter().map(|hint| format!("  help: {hint}\n")));
+    }
+    text.extend(state.facts.iter().map(|fact| format!("  {}: {}\n", fact.name, fact.data)));
+    print::message(&text);
+}
+
+fn confirmed(step: &StepId) -> bool {
+    let stdin = std::io::stdin();
+    if stdin.is_terminal() {
+        print::message(&format!("type `{step}` to go on: "));
+    }
+    let mut line = String::new();
+    stdin.lock().read_line(&mut line).is_ok() && line.trim() == step.as_str()
+}
+
+fn deliver(folder: &StateFolder, run: RunId, request: &Request) -> Result<Exit, Failure> {
+    match folder.request(run, request)? {
+        Delivered::Journaled => {
+            print::message(&format!("journalled; `runbook resume {run}` acts on it\n"))
+        }
+        Delivered::HandedTo(holder) => {
+            print::message(&format!("handed to process {} on `{}`\n", holder.pid, holder.host))
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn invalid(error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(Exit::Invalid, "RB0909", "an argument is not valid").why(error)
+}

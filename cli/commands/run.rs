@@ -1,0 +1,92 @@
+//! `runbook run` and `runbook resume`.
+
+use std::sync::Arc;
+
+use engine::driver::{Observer, RunOutcome};
+use engine::modes::{self, Start, Surroundings};
+use engine::orphans::Orphans;
+use engine::state_folder::StateFolder;
+use model::run::state::RunStatus;
+
+use crate::cli::{Format, Plan, PlanFormat, Resume, Run};
+use crate::commands;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::runbook_file::RunbookFile;
+use crate::settings::Settings;
+use crate::show::print;
+use crate::show::stream::{JsonLines, Lines};
+use crate::{people, signals};
+
+pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
+    if args.dry_run {
+        let plan =
+            Plan { file: args.file, params: args.params, format: PlanFormat::Text, out: None };
+        return commands::plan::plan(&plan, settings);
+    }
+    let file = RunbookFile::read(&args.file)?;
+    let plan = match file.plan(&args.params.params, settings.colour) {
+        Ok(plan) => plan,
+        Err(exit) => return Ok(exit),
+    };
+    let start = Start {
+        starter: engine::environment::login(),
+        incident_at: args.incident_at,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    let state = settings.state()?;
+    crate::runtime()?.block_on(async {
+        let with = surroundings(&state, settings, args.format, args.yes, args.no_wait)?;
+        Ok(ended(&modes::run(plan, start, with).await?))
+    })
+}
+
+pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure> {
+    let state = settings.state()?;
+    let run = state.find(args.run.run.as_deref().unwrap_or_default())?;
+    crate::runtime()?.block_on(async {
+        let with = surroundings(&state, settings, args.format, args.yes, args.no_wait)?;
+        Ok(ended(&modes::resume(run, engine::environment::login(), with).await?))
+    })
+}
+
+fn surroundings<'a>(
+    state: &'a StateFolder,
+    settings: &Settings,
+    format: Format,
+    yes: bool,
+    no_wait: bool,
+) -> Result<Surroundings<'a>, Failure> {
+    let observer: Box<dyn Observer> = match format {
+        Format::Text => Box::new(Lines::new(settings.colour, settings.terminal)),
+        Format::Json => Box::new(JsonLines),
+    };
+    let cancels = signals::cancels().map_err(|error| {
+        Failure::new(Exit::Bug, "RB0910", "signals cannot be received").why(error)
+    })?;
+    Ok(Surroundings {
+        registry: steps::REGISTRY,
+        state,
+        probes: Arc::new(steps::probes::Looks),
+        approver: people::approver(yes, no_wait),
+        observers: vec![observer],
+        cancels: Some(cancels),
+        orphans: Orphans::Wait,
+    })
+}
+
+/// Says what a person does next, where the run did not end.
+fn ended(outcome: &RunOutcome) -> Exit {
+    let run = outcome.run;
+    match outcome.status {
+        RunStatus::WaitingForApproval => print::message(&format!(
+            "waiting for approval; `runbook resume {run}` asks on a terminal\n"
+        )),
+        RunStatus::InDoubt => {
+            print::message(&format!("in doubt; `runbook status {run}` shows what to resolve\n"))
+        }
+        RunStatus::Paused => print::message(&format!("paused; `runbook resume {run}` goes on\n")),
+        _ => print::message(&format!("report: runbook report {run}\n")),
+    }
+    Exit::from(outcome.status)
+}

@@ -1,0 +1,125 @@
+//! `runbook status` and `runbook runs`.
+
+use engine::state_folder::{RunEntry, StateFolder};
+use model::ids::RunId;
+use model::journal::Record;
+use model::run::state::RunState;
+use model::step_error::StepError;
+use serde_json::{Value, json};
+
+use crate::cli::{Format, Runs, Status};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::settings::Settings;
+use crate::show::plan::word;
+use crate::show::{print, table};
+
+pub(crate) fn status(args: &Status, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let run = folder.find(args.run.run.as_deref().unwrap_or_default())?;
+    let state = folder.state(run)?;
+    match args.format {
+        Format::Text => print::text(&text(run, &state, &folder)),
+        Format::Json => print::json(&as_json(run, &state, &folder)),
+    }
+    Ok(if args.exit_code { Exit::from(state.status()) } else { Exit::Done })
+}
+
+fn name(state: &RunState) -> &str {
+    state.plan().map_or("", |plan| &plan.name)
+}
+
+fn text(run: RunId, state: &RunState, folder: &StateFolder) -> String {
+    let holder = folder.holder(run).map_or_else(String::new, |holder| {
+        format!("\nheld by process {} of `{}` on `{}`", holder.pid, holder.login, holder.host)
+    });
+    let rows = state.steps().map(|(step, state)| {
+        let error = state.error.as_ref().map(said).unwrap_or_default();
+        vec![
+            step.id.to_string(),
+            step.uses.clone(),
+            word(&state.status()),
+            state.attempt.to_string(),
+            error,
+        ]
+    });
+    let steps = table::plain(&["step", "uses", "status", "attempt", "error"], rows);
+    let paused =
+        state.paused().map(|error| format!("\npaused: {}", said(error))).unwrap_or_default();
+    let next = next(run, state).map(|next| format!("\nnext: {next}")).unwrap_or_default();
+    format!("{run}  {}  {}{holder}{paused}{next}\n\n{steps}\n", name(state), word(&state.status()))
+}
+
+fn said(error: &StepError) -> String {
+    format!("[{}] {}", error.code, error.message)
+}
+
+/// What a person would do next.
+fn next(run: RunId, state: &RunState) -> Option<String> {
+    if let Some(step) = state.in_doubt().next() {
+        return Some(format!(
+            "runbook resolve {run} {} --applied|--not-applied --reason \"...\"",
+            step.id
+        ));
+    }
+    state.finished().is_none().then(|| format!("runbook resume {run}"))
+}
+
+fn as_json(run: RunId, state: &RunState, folder: &StateFolder) -> Value {
+    let steps = state.steps().map(|(step, state)| {
+        json!({"id": step.id, "uses": step.uses, "status": state.status(), "attempt": state.attempt, "error": state.error, "output": state.output})
+    });
+    json!({
+        "run": run.to_string(),
+        "name": name(state),
+        "status": state.status(),
+        "held_by": folder.holder(run).map(|holder| json!({"pid": holder.pid, "host": holder.host, "login": holder.login})),
+        "paused": state.paused(),
+        "steps": steps.collect::<Vec<_>>(),
+    })
+}
+
+pub(crate) fn runs(args: &Runs, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let mut entries = folder.runs()?;
+    entries.reverse();
+    match args.format {
+        Format::Text if entries.is_empty() => print::message("no runs\n"),
+        Format::Text => {
+            let rows = entries.iter().map(|entry| row(entry, &folder));
+            print::text(&(table::plain(&["run", "runbook", "status", "started", ""], rows) + "\n"));
+        }
+        Format::Json => {
+            print::json(&entries.iter().map(|entry| entry_json(entry, &folder)).collect::<Value>())
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// A run's status and start, or why its journal tells neither.
+fn facts(entry: &RunEntry, folder: &StateFolder) -> (String, String) {
+    if !entry.present {
+        return ("MISSING".to_owned(), String::new());
+    }
+    let started = |records: &[Record]| {
+        records.first().map(|record| record.stamp.at.to_string()).unwrap_or_default()
+    };
+    match folder.events(entry.run).and_then(|records| Ok((folder.state(entry.run)?, records))) {
+        Ok((state, records)) => (word(&state.status()), started(&records)),
+        Err(error) => (format!("DAMAGED: {}", error.message), String::new()),
+    }
+}
+
+fn row(entry: &RunEntry, folder: &StateFolder) -> Vec<String> {
+    let (status, started) = facts(entry, folder);
+    let note = if entry.registered { "" } else { "not in the register" };
+    vec![entry.run.to_string(), entry.name.clone(), status, started, note.to_owned()]
+}
+
+fn entry_json(entry: &RunEntry, folder: &StateFolder) -> Value {
+    let (status, started) = facts(entry, folder);
+    json!({
+        "run": entry.run.to_string(), "name": entry.name, "status": status, "started": started,
+        "present": entry.present, "registered": entry.registered,
+    })
+}

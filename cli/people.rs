@@ -1,0 +1,75 @@
+//! Questions of a run, answered on the terminal it was started from.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Arc;
+
+use engine::driver::{AnswerFuture, Approver, Question};
+use model::approval::{Answer, Decision};
+
+use crate::show::print;
+
+/// Who answers: `--yes` for the starter, a person at the terminal, or nobody.
+pub(crate) fn approver(yes: bool, no_wait: bool) -> Option<Arc<dyn Approver>> {
+    if yes {
+        return Some(Arc::new(Yes));
+    }
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    (terminal && !no_wait).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
+}
+
+/// Says yes in the starter's name; it counts only where the starter may answer.
+struct Yes;
+
+impl Approver for Yes {
+    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
+        let answer = question.refused.is_none().then(|| Answer {
+            decision: Decision::Approved,
+            by: engine::environment::login(),
+            claimed: true,
+            reason: Some("--yes".to_owned()),
+        });
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+/// Asks on the terminal.
+struct Terminal;
+
+impl Approver for Terminal {
+    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
+        let (prompt, answer) = (prompt(question), tokio::task::spawn_blocking(read_answer));
+        print::message(&prompt);
+        Box::pin(async move { answer.await.ok().flatten() })
+    }
+}
+
+fn prompt(question: &Question) -> String {
+    let refused = question.refused.iter().map(|why| format!("that answer does not count: {why}\n"));
+    let refused: String = refused.collect();
+    let until = question.until.map(|until| format!(" (open until {until:.0})")).unwrap_or_default();
+    format!(
+        "\n{refused}{}: {}{until}\napprove? type `yes` or `no`: ",
+        question.step, question.request.prompt
+    )
+}
+
+/// Reads until a plain yes or no; the end of input is no answer.
+fn read_answer() -> Option<Answer> {
+    for line in std::io::stdin().lock().lines() {
+        let decision = match line.ok()?.trim().to_lowercase().as_str() {
+            "yes" => Decision::Approved,
+            "no" => Decision::Rejected,
+            _ => {
+                print::message("type `yes` or `no`: ");
+                continue;
+            }
+        };
+        return Some(Answer {
+            decision,
+            by: engine::environment::login(),
+            claimed: true,
+            reason: None,
+        });
+    }
+    None
+}

@@ -1,0 +1,167 @@
+//! One line of text for each event of a run: one small renderer a family.
+
+use model::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
+use model::step_error::StepError;
+use serde_json::Value;
+
+use crate::show::plan::word;
+
+/// How a line is to be looked at; a terminal colours it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    /// It goes on.
+    Plain,
+    /// Something is done.
+    Good,
+    /// Something wants a look.
+    Warn,
+    /// Something failed.
+    Bad,
+}
+
+/// A line about a step, or about the run when `step` is absent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) step: Option<String>,
+    pub(crate) tone: Tone,
+    pub(crate) text: String,
+}
+
+/// The line of an event; events of no interest to a person have none.
+pub(crate) fn line(event: &Event) -> Option<Line> {
+    let (tone, text) = of_run(event)
+        .or_else(|| of_attempt(event))
+        .or_else(|| of_step_end(event))
+        .or_else(|| of_people(event))?;
+    Some(Line { step: event.step().map(ToString::to_string), tone, text })
+}
+
+fn of_run(event: &Event) -> Option<(Tone, String)> {
+    Some(match event {
+        Event::RunCreated(created) => {
+            (Tone::Plain, format!("run {} of {}", created.run, created.plan.name))
+        }
+        Event::RunResumed { epoch, by } => (Tone::Plain, format!("resumed by {by}, epoch {epoch}")),
+        Event::PreflightPassed { checks } => {
+            (Tone::Plain, format!("preflight passed: {} checks", checks.len()))
+        }
+        Event::RunPaused { error, .. } => (Tone::Warn, format!("paused: {}", told(error))),
+        Event::RunFinished { status, .. } => {
+            let status = word(status);
+            let tone = if status.starts_with("succeeded") { Tone::Good } else { Tone::Bad };
+            (tone, status)
+        }
+        Event::CancelRequested { by, reason, .. } => {
+            let reason = reason.as_deref().unwrap_or("no reason given");
+            (Tone::Warn, format!("cancel requested by {by}: {reason}"))
+        }
+        Event::JournalRepaired { cut_bytes, kept_as } => (
+            Tone::Warn,
+            format!("the journal's torn tail was cut: {cut_bytes} bytes kept as {kept_as}"),
+        ),
+        Event::Warning { code, message, .. } => (Tone::Warn, format!("warning[{code}]: {message}")),
+        _ => return None,
+    })
+}
+
+fn of_attempt(event: &Event) -> Option<(Tone, String)> {
+    Some(match event {
+        Event::StepStarted { attempt: 1, .. } => (Tone::Plain, "started".to_owned()),
+        Event::StepStarted { attempt, .. } => (Tone::Plain, format!("started, attempt {attempt}")),
+        Event::StepAttemptEnded { end, .. } => (Tone::Warn, ended(end)),
+        Event::StepObserving { .. } => (Tone::Plain, "looking whether it happened".to_owned()),
+        Event::StepObserved { seen, .. } => (Tone::Plain, observed(seen)),
+        Event::StepRetryScheduled { at, .. } => (Tone::Warn, format!("next attempt at {at:.0}")),
+        _ => return None,
+    })
+}
+
+fn ended(end: &AttemptEnd) -> String {
+    match end {
+        AttemptEnd::Failed { error } => told(error),
+        AttemptEnd::TimedOut { limit } => format!("no answer within {limit}"),
+        AttemptEnd::Stalled { limit } => format!("no progress for {limit}"),
+    }
+}
+
+fn observed(seen: &Seen) -> String {
+    match seen {
+        Seen::NotDone => "it did not happen".to_owned(),
+        Seen::InProgress => "it is still happening".to_owned(),
+        Seen::Done { .. } => "it happened".to_owned(),
+        Seen::Unknown => "nothing can tell whether it happened".to_owned(),
+        Seen::Failed { error } => format!("could not look: {}", told(error)),
+    }
+}
+
+fn of_step_end(event: &Event) -> Option<(Tone, String)> {
+    Some(match event {
+        Event::StepSucceeded { output, adopted, .. } => {
+            let how = if *adopted { "done (found done)" } else { "done" };
+            (Tone::Good, format!("{how}{}", summary(output)))
+        }
+        Event::StepFailed { error, .. } => (Tone::Bad, format!("FAILED {}", told(error))),
+        Event::StepTimedOut { error, .. } => (Tone::Bad, format!("TIMED OUT {}", told(error))),
+        Event::StepInDoubt { error, .. } => (Tone::Bad, format!("IN DOUBT {}", told(error))),
+        Event::StepSkipped { .. } => (Tone::Plain, "skipped: its `if` does not hold".to_owned()),
+        Event::StepNotRun { reason, .. } => (Tone::Plain, format!("not run: {}", not_run(*reason))),
+        Event::StepCancelled { .. } => (Tone::Warn, "cancelled".to_owned()),
+        _ => return None,
+    })
+}
+
+fn not_run(reason: NotRun) -> &'static str {
+    match reason {
+        NotRun::RunFailed => "a step failed before it",
+        NotRun::Cancelled => "the run was cancelled",
+    }
+}
+
+fn of_people(event: &Event) -> Option<(Tone, String)> {
+    Some(match event {
+        Event::ApprovalRequested { request, .. } => {
+            (Tone::Warn, format!("waits for a person: {}", request.prompt))
+        }
+        Event::ApprovalAnswered { answer, .. } => {
+            let claimed = if answer.claimed { " (claimed)" } else { "" };
+            (Tone::Plain, format!("{} by {}{claimed}", word(&answer.decision), answer.by))
+        }
+        Event::StepResolved { verdict, by, reason, .. } => {
+            let verdict = match verdict {
+                Verdict::Applied => "applied",
+                Verdict::NotApplied => "not applied",
+            };
+            (Tone::Warn, format!("resolved by {by}: {verdict}: {reason}"))
+        }
+        _ => return None,
+    })
+}
+
+/// `[RB0501] message`, its causes, and what to do, on lines of their own.
+fn told(error: &StepError) -> String {
+    let mut text = format!("[{}] {}", error.code, error.message);
+    for cause in &error.causes {
+        text.push_str("\n    because: ");
+        text.push_str(cause);
+    }
+    if let Some(hint) = &error.hint {
+        text.push_str("\n    help: ");
+        text.push_str(hint);
+    }
+    text
+}
+
+/// The scalar outputs on one line.
+fn summary(output: &Value) -> String {
+    let Some(map) = output.as_object() else { return String::new() };
+    let scalar = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
+    let short =
+        map.iter().filter(|(_, value)| scalar(value) && value.to_string().len() <= 80).take(5);
+    let pairs: Vec<String> =
+        short.map(|(name, value)| format!("{name}={}", unquoted(value))).collect();
+    if pairs.is_empty() { String::new() } else { format!(": {}", pairs.join(" ")) }
+}
+
+fn unquoted(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

@@ -1,0 +1,159 @@
+//! A plan for a terminal and for a pull request.
+
+use std::fmt::{self, Write as _};
+
+use model::effect::{Effect, Repeat};
+use model::preview::{Preview, StepPreview};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::show::table;
+
+/// The plan as plain text.
+pub(crate) fn text(preview: &Preview) -> String {
+    let mut out = String::new();
+    write_text(&mut out, preview).expect("writing to a string does not fail");
+    out
+}
+
+fn write_text(out: &mut String, preview: &Preview) -> fmt::Result {
+    writeln!(out, "plan {} ({})", preview.name, preview.source.file)?;
+    if let Some(description) = &preview.description {
+        writeln!(out, "  {description}")?;
+    }
+    for (name, value) in objectives(preview) {
+        writeln!(out, "  objective {name}: {value}")?;
+    }
+    for (name, value) in &preview.params {
+        writeln!(out, "  {name} = {}", inline(value))?;
+    }
+    for step in &preview.steps {
+        writeln!(out)?;
+        write_step(out, step)?;
+    }
+    writeln!(out, "\n{} steps; nothing was executed", preview.steps.len())
+}
+
+fn write_step(out: &mut String, step: &StepPreview) -> fmt::Result {
+    write!(
+        out,
+        "{}  {}  [{}, {}]",
+        step.id,
+        step.uses,
+        word(&step.footprint.effect),
+        word(&step.footprint.repeat)
+    )?;
+    if !step.after.is_empty() {
+        write!(out, "  after {}", step.after.join(", "))?;
+    }
+    writeln!(out)?;
+    if let Some(name) = &step.name {
+        writeln!(out, "    {name}")?;
+    }
+    for (label, value) in details(step) {
+        writeln!(out, "    {label}: {value}")?;
+    }
+    Ok(())
+}
+
+/// What a step shows below its first line.
+fn details(step: &StepPreview) -> Vec<(&'static str, String)> {
+    let mut details = Vec::new();
+    let mut add = |label, value: Option<String>| details.extend(value.map(|value| (label, value)));
+    add("if", step.condition.clone());
+    add("with", (step.with != Value::Null).then(|| inline(&step.with)));
+    let footprint = &step.footprint;
+    add("reads", joined(&footprint.reads));
+    add("writes", joined(&footprint.writes));
+    add("endpoints", joined(&footprint.endpoints));
+    add("locks", joined(&footprint.locks));
+    add(
+        "programs",
+        joined(&footprint.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>()),
+    );
+    add("waits", footprint.waits_for_person.then(|| "for a person".to_owned()));
+    add("timeout", step.timeout.map(|timeout| timeout.to_string()));
+    add("deadline", step.deadline.map(|deadline| deadline.to_string()));
+    add(
+        "service",
+        step.restores_service
+            .then(|| "restored when this step has succeeded: RTO stops".to_owned()),
+    );
+    details
+}
+
+fn joined(items: &[String]) -> Option<String> {
+    (!items.is_empty()).then(|| items.join(", "))
+}
+
+fn objectives(preview: &Preview) -> Vec<(&'static str, String)> {
+    let all = [("RTO", preview.objectives.rto), ("RPO", preview.objectives.rpo)];
+    all.into_iter().filter_map(|(name, span)| Some((name, span?.to_string()))).collect()
+}
+
+/// A value on one line, as YAML's flow form writes it where that is shorter than JSON.
+fn inline(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.trim_end().to_owned(),
+        Value::Array(items) => {
+            format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", "))
+        }
+        Value::Object(map) => {
+            let pairs: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}: {}", inline(value))).collect();
+            format!("{{{}}}", pairs.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The word that a unit variant is serialised as.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    serde_json::to_value(value)
+        .ok()
+        .and_then(|value| value.as_str().map(str::to_owned))
+        .unwrap_or_default()
+}
+
+/// The plan as Markdown, for a pull request.
+pub(crate) fn markdown(preview: &Preview) -> String {
+    let mut out = String::new();
+    write_markdown(&mut out, preview).expect("writing to a string does not fail");
+    out
+}
+
+fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
+    writeln!(out, "# Plan of `{}`\n", preview.name)?;
+    if let Some(description) = &preview.description {
+        writeln!(out, "{description}\n")?;
+    }
+    for (name, value) in objectives(preview) {
+        writeln!(out, "- objective {name}: {value}")?;
+    }
+    for (name, value) in &preview.params {
+        writeln!(out, "- `{name}` = `{}`", inline(value))?;
+    }
+    let rows = preview.steps.iter().map(|step| {
+        vec![
+            format!("`{}`", step.id),
+            format!("`{}`", step.uses),
+            word(&step.footprint.effect),
+            word(&step.footprint.repeat),
+            step.after.join(", "),
+            step.footprint.writes.join("; "),
+        ]
+    });
+    let header = ["step", "uses", "effect", "when repeated", "after", "writes"];
+    writeln!(out, "\n{}", table::markdown(&header, rows))?;
+    let final_steps = preview.steps.iter().filter(|step| is_final(step)).count();
+    writeln!(
+        out,
+        "\n{} steps, {final_steps} destructive or irreversible; nothing was executed.",
+        preview.steps.len()
+    )
+}
+
+/// Nobody takes it back, or nobody can tell whether it happened.
+fn is_final(step: &StepPreview) -> bool {
+    step.footprint.effect >= Effect::Destructive || step.footprint.repeat == Repeat::Opaque
+}
