@@ -19,6 +19,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::identify::Identify>::new(),
     &Typed::<pg::dump::Dump>::new(),
     &Typed::<pg::manifest::Compare>::new(),
+    &Typed::<pg::verify::VerifyBackup>::new(),
     &Typed::<pg::restore::RestoreDatabase>::new(),
     &Typed::<store::list::List>::new(),
     &Typed::<store::prune::Prune>::new(),

@@ -43,9 +43,4 @@ impl Meter {
         let total = self.total.map(|total| total.max(done));
         self.ctx.progress(Progress { activity: activity.to_owned(), done, total, bytes: true });
     }
-
-    /// Bytes so far.
-    pub(super) fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
 }

@@ -75,6 +75,16 @@ pub(super) async fn run(
     succeeded(&child.wait().await?)
 }
 
+/// Runs a program that needs no server.
+pub(super) async fn run_offline(
+    ctx: &StepContext,
+    name: &str,
+    args: &[String],
+) -> Result<(), StepError> {
+    let child = Program::new(name).args(args).env("LC_ALL", "C").start(ctx).await?;
+    succeeded(&child.wait().await?)
+}
+
 /// Runs a program and stores what it prints as a new object.
 pub(super) async fn store_output(
     ctx: &StepContext,

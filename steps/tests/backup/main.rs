@@ -6,3 +6,4 @@ mod bench;
 mod dump;
 mod manifest;
 mod restore;
+mod verify;

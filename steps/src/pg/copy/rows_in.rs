@@ -7,7 +7,7 @@ use model::step_error::StepError;
 use tokio::sync::mpsc;
 
 use super::WAITING;
-use super::unpack::{Unpacked, unpack_rows};
+use super::unpack::{Fault, send_rows};
 use crate::pg::classify;
 use crate::pg::connection::Session;
 use crate::pg::sql;
@@ -20,38 +20,27 @@ pub(in crate::pg) async fn restore_rows(
     store: &dyn Store,
     folder: &str,
     file: &File,
-) -> Result<Unpacked, StepError> {
+) -> Result<(), StepError> {
     let what = format!("restore `{}`", table.table_name());
     let (rows, batches) = mpsc::channel(WAITING);
     session.execute_all(&what, "BEGIN").await?;
     let receiving = receive(session, table, &what, batches);
-    let (unpacked, received) =
-        tokio::join!(unpack_rows(store, folder, file, Some(rows)), receiving);
-    let (unpacked, received) = settle(unpacked, received)?;
-    if received != unpacked.hash.rows() {
+    let (sent, received) = tokio::join!(send_rows(store, folder, file, rows), receiving);
+    let (sent, received) = match (sent?, received) {
+        // The server's refusal tells more than the broken pipe it causes, and a damaged object
+        // more than the row in it that the server could not read.
+        (Ok(_) | Err(Fault::NotTaken), Err(refusal)) => return Err(refusal),
+        (Err(fault), _) => return Err(fault.error(file)),
+        (Ok(sent), Ok(received)) => (sent, received),
+    };
+    if received != sent {
         let message = format!(
-            "{what}: the server took {received} rows of `{}`, which holds {}",
-            file.path,
-            unpacked.hash.rows()
+            "{what}: the server took {received} rows of `{}`, which holds {sent}",
+            file.path
         );
         return Err(StepError::permanent("RB0519", message));
     }
-    session.execute_all(&what, "COMMIT").await?;
-    Ok(unpacked)
-}
-
-/// The server's refusal tells more than the broken pipe it causes; a damaged object tells more
-/// than the row that the server could not read.
-fn settle(
-    unpacked: Result<Unpacked, StepError>,
-    received: Result<u64, StepError>,
-) -> Result<(Unpacked, u64), StepError> {
-    match (unpacked, received) {
-        (Ok(unpacked), Ok(received)) => Ok((unpacked, received)),
-        (Err(damage), Ok(_)) => Err(damage),
-        (Err(damage), Err(_)) if damage.causes.is_empty() => Err(damage),
-        (_, Err(refusal)) => Err(refusal),
-    }
+    session.execute_all(&what, "COMMIT").await
 }
 
 /// A table of one object is emptied in the same transaction, so that its rows may be written

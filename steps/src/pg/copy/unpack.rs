@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use model::set::RowHash;
 use model::set::manifest::File;
+use model::set::{Category, Difference, DifferenceKind, RowHash};
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 use tokio::io::AsyncWriteExt;
@@ -13,25 +13,56 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::{BATCH, WAITING};
-use crate::store::{Store, hex};
+use crate::store::{Store, StoreError, hex};
 
-/// What an object held.
-#[derive(Debug, Clone)]
-pub(in crate::pg) struct Unpacked {
-    /// Its rows.
-    pub(in crate::pg) hash: RowHash,
+/// What is wrong with an object of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::pg) enum Fault {
+    /// It is not there.
+    Missing,
+    /// It is not what the manifest says of it.
+    Damaged(String),
+    /// Whoever took the rows went away; nothing is known to be wrong with the object.
+    NotTaken,
 }
 
-/// The object differs from what the manifest says of it.
-fn damaged(file: &File, why: &str) -> StepError {
-    StepError::permanent("RB0613", format!("`{}` is damaged: {why}", file.path))
-        .hint("restore from another set, and take a new backup")
+impl Fault {
+    /// The error of a step that needs the object.
+    pub(in crate::pg) fn error(&self, file: &File) -> StepError {
+        let (code, message) = match self {
+            Self::Missing => ("RB0614", self.words(file)),
+            Self::Damaged(_) | Self::NotTaken => ("RB0613", self.words(file)),
+        };
+        StepError::permanent(code, message).hint("restore from another set, and take a new backup")
+    }
+
+    /// The difference that a proof names.
+    pub(in crate::pg) fn difference(&self, file: &File) -> Difference {
+        let kind = match self {
+            Self::Missing => DifferenceKind::Missing,
+            Self::Damaged(_) | Self::NotTaken => DifferenceKind::Changed,
+        };
+        Difference {
+            category: Category::File,
+            object: file.path.clone(),
+            kind,
+            expected: Some(file.sha256.clone()),
+            found: None,
+            message: self.words(file),
+        }
+    }
+
+    fn words(&self, file: &File) -> String {
+        match self {
+            Self::Missing => format!("file `{}` is missing from the set", file.path),
+            Self::Damaged(why) => format!("file `{}` is damaged: {why}", file.path),
+            Self::NotTaken => format!("the rows of file `{}` were not taken", file.path),
+        }
+    }
 }
 
-fn missing(file: &File) -> StepError {
-    StepError::permanent("RB0614", format!("`{}` is missing from the set", file.path))
-        .hint("restore from another set, and take a new backup")
-}
+/// An object that was read, or what is wrong with it; the store itself may fail, too.
+pub(in crate::pg) type Checked<T> = Result<Result<T, Fault>, StoreError>;
 
 /// Sends the bytes of an object.
 async fn send(
@@ -39,10 +70,10 @@ async fn send(
     folder: &str,
     file: &File,
     chunks: mpsc::Sender<Bytes>,
-) -> Result<(), StepError> {
+) -> Checked<()> {
     let path = format!("{folder}/{}", file.path);
     let mut reader = match store.open(&path).await {
-        Err(crate::store::StoreError::Missing { .. }) => return Err(missing(file)),
+        Err(StoreError::Missing { .. }) => return Ok(Err(Fault::Missing)),
         opened => opened?,
     };
     while let Some(chunk) = reader.read().await? {
@@ -50,7 +81,7 @@ async fn send(
             break;
         }
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 /// Checks size and SHA-256 at the end.
@@ -70,17 +101,15 @@ impl<'a> Checker<'a> {
         self.bytes += chunk.len() as u64;
     }
 
-    fn finish(self) -> Result<(), StepError> {
+    fn finish(self) -> Result<(), Fault> {
         let (file, sha256) = (self.file, hex(self.digest.finalize()));
         if self.bytes != file.bytes {
             let why = format!("it has {} bytes, the manifest says {}", self.bytes, file.bytes);
-            return Err(damaged(file, &why));
+            return Err(Fault::Damaged(why));
         }
         if sha256 != file.sha256 {
-            return Err(damaged(
-                file,
-                &format!("its SHA-256 is `{sha256}`, the manifest says `{}`", file.sha256),
-            ));
+            let why = format!("its SHA-256 is `{sha256}`, the manifest says `{}`", file.sha256);
+            return Err(Fault::Damaged(why));
         }
         Ok(())
     }
@@ -91,7 +120,7 @@ pub(in crate::pg) async fn read_through(
     store: &dyn Store,
     folder: &str,
     file: &File,
-) -> Result<(), StepError> {
+) -> Checked<()> {
     let (chunks, mut received) = mpsc::channel::<Bytes>(WAITING);
     let checked = file.clone();
     let checked = spawn_blocking(move || {
@@ -103,8 +132,7 @@ pub(in crate::pg) async fn read_through(
     });
     let sent = send(store, folder, file, chunks).await;
     let checked = checked.await.expect("hashing does not panic");
-    sent?;
-    checked
+    Ok(sent?.and(checked))
 }
 
 /// Saves an object under a path of the file system, checked.
@@ -129,48 +157,84 @@ pub(in crate::pg) async fn save(
             out.write_all(&chunk).await.map_err(failed)?;
         }
         out.flush().await.map_err(failed)?;
-        checker.finish()
+        checker.finish().map_err(|fault| fault.error(file))
     };
     let (sent, saved) = tokio::join!(send(store, folder, file, chunks), saving);
-    sent.and(saved)
+    sent?.map_err(|fault| fault.error(file))?;
+    saved
 }
 
-/// Decompresses an object of rows; `rows` gets them in batches, when given.
-pub(super) async fn unpack_rows(
+/// Decompresses an object of rows and hashes them.
+pub(in crate::pg) async fn read_rows(
     store: &dyn Store,
     folder: &str,
     file: &File,
-    rows: Option<mpsc::Sender<Bytes>>,
-) -> Result<Unpacked, StepError> {
+) -> Checked<RowHash> {
+    unpack(store, folder, file, |source| {
+        let mut hash = RowHash::new();
+        decode(source, |batch| {
+            hash.add_copy_text(&batch);
+            Ok(())
+        })?;
+        Ok(hash)
+    })
+    .await
+}
+
+/// Decompresses an object of rows and sends them in batches; gives their number.
+pub(super) async fn send_rows(
+    store: &dyn Store,
+    folder: &str,
+    file: &File,
+    rows: mpsc::Sender<Bytes>,
+) -> Checked<u64> {
+    unpack(store, folder, file, move |source| {
+        let mut count = 0;
+        decode(source, |batch| {
+            count += newlines(&batch);
+            rows.blocking_send(batch).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        })?;
+        Ok(count)
+    })
+    .await
+}
+
+fn newlines(text: &[u8]) -> u64 {
+    text.split(|&byte| byte == b'\n').count() as u64 - 1
+}
+
+/// Works on the decompressed object on a thread of its own. A damaged object is read to its end
+/// even when it no longer decompresses, so that the verdict is about its SHA-256.
+async fn unpack<T: Send + 'static>(
+    store: &dyn Store,
+    folder: &str,
+    file: &File,
+    work: impl FnOnce(&mut Source<'_>) -> io::Result<T> + Send + 'static,
+) -> Checked<T> {
     let (chunks, received) = mpsc::channel(WAITING);
     let expected = file.clone();
-    let unpacked = spawn_blocking(move || decompress(&expected, received, rows));
+    let unpacked = spawn_blocking(move || {
+        let checker = Checker::new(&expected);
+        let mut source = Source { chunks: received, current: Bytes::new(), checker };
+        let worked = work(&mut source);
+        source.drain();
+        source.checker.finish()?;
+        worked.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Fault::NotTaken,
+            _ => Fault::Damaged(format!("it does not decompress: {error}")),
+        })
+    });
     let sent = send(store, folder, file, chunks).await;
     let unpacked = unpacked.await.expect("decompression does not panic");
-    sent?;
-    unpacked
+    Ok(sent?.and(unpacked))
 }
 
-/// Runs on a thread of its own. A damaged object is read to its end even when it no longer
-/// decompresses, so that the verdict is always about its SHA-256.
-fn decompress(
-    file: &File,
-    chunks: mpsc::Receiver<Bytes>,
-    rows: Option<mpsc::Sender<Bytes>>,
-) -> Result<Unpacked, StepError> {
-    let mut source = Source { chunks, current: Bytes::new(), checker: Checker::new(file) };
-    let decoded = decode(&mut source, rows.as_ref());
-    source.drain();
-    source.checker.finish()?;
-    match decoded {
-        Ok(hash) => Ok(Unpacked { hash }),
-        Err(error) => Err(damaged(file, "it does not decompress").caused_by(&error)),
-    }
-}
-
-fn decode(source: &mut Source<'_>, rows: Option<&mpsc::Sender<Bytes>>) -> io::Result<RowHash> {
+/// Hands the rows on in batches that end with a row's end.
+fn decode(
+    source: &mut Source<'_>,
+    mut take: impl FnMut(Bytes) -> io::Result<()>,
+) -> io::Result<()> {
     let mut decoder = zstd::Decoder::new(source)?;
-    let mut hash = RowHash::new();
     let mut pending: Vec<u8> = Vec::with_capacity(BATCH * 2);
     loop {
         let start = pending.len();
@@ -178,13 +242,11 @@ fn decode(source: &mut Source<'_>, rows: Option<&mpsc::Sender<Bytes>>) -> io::Re
         let read = decoder.read(&mut pending[start..])?;
         pending.truncate(start + read);
         let end = if read == 0 { pending.len() } else { line_end(&pending) };
-        let batch = Bytes::from(pending.drain(..end).collect::<Vec<u8>>());
-        hash.add_copy_text(&batch);
-        if let Some(rows) = rows.filter(|_| !batch.is_empty()) {
-            rows.blocking_send(batch).map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        if end > 0 {
+            take(Bytes::from(pending.drain(..end).collect::<Vec<u8>>()))?;
         }
         if read == 0 {
-            return Ok(hash);
+            return Ok(());
         }
     }
 }

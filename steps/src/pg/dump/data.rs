@@ -9,12 +9,12 @@ use model::set::manifest::{File, FileKind, Part, Table};
 use model::step_error::StepError;
 use tokio::task::JoinSet;
 
-use super::parts::Piece;
 use crate::pg::catalogue::{SizedTable, count};
 use crate::pg::classify;
 use crate::pg::connection::Session;
 use crate::pg::copy::{Packed, RowSource, pack_rows};
 use crate::pg::meter::Meter;
+use crate::pg::pieces::Piece;
 use crate::store::Store;
 
 /// What all connections share.

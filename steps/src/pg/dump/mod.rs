@@ -3,7 +3,6 @@
 mod data;
 mod input;
 mod instructions;
-mod parts;
 mod schema;
 mod snapshot;
 mod write;

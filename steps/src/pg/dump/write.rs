@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;
 use model::set::layout::{MANIFEST, RESTORE};
 use model::set::manifest::{
@@ -13,7 +14,6 @@ use model::step_error::StepError;
 
 use super::data::{self, Work};
 use super::instructions::instructions;
-use super::parts::pieces;
 use super::schema::Writer;
 use super::snapshot::Snapshot;
 use super::{Announced, Input, Output};
@@ -22,6 +22,7 @@ use crate::pg::classify::not_applied;
 use crate::pg::connection::Session;
 use crate::pg::jobs;
 use crate::pg::meter::Meter;
+use crate::pg::pieces::pieces;
 use crate::pg::programs::ClientProgram;
 use crate::pg::target::Target;
 use crate::store::{Store, Written, put_bytes};
@@ -45,7 +46,7 @@ pub(super) async fn write_set(
     store: &Arc<dyn Store>,
     announced: &Announced,
 ) -> Result<Output, StepError> {
-    let started = ctx.now();
+    let started = RealClock.mono_ms();
     let folder = announced.folder();
     let pg_dump = ClientProgram::find(ctx, "pg_dump").await?;
     let pg_dumpall = ClientProgram::find(ctx, "pg_dumpall").await?;
@@ -92,8 +93,7 @@ pub(super) async fn write_set(
     };
     manifest.server.snapshot_time = snapshot.time;
     let written = commit(store.as_ref(), &folder, &mut manifest).await?;
-    let took = ctx.now().duration_since(started).as_millis();
-    Ok(output(&manifest, &written, u64::try_from(took).unwrap_or(0)))
+    Ok(output(&manifest, &written, RealClock.mono_ms() - started))
 }
 
 /// Every session that copies shares the snapshot and holds the locks before any row is read.

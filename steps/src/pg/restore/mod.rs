@@ -5,6 +5,7 @@ mod input;
 pub(super) mod scratch;
 mod stage;
 
+use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::apply::{Options, Restore};
 pub use self::input::Input;
 use self::scratch::Scratch;
+pub(super) use self::stage::stage;
 use super::connection::{Session, connect};
 use super::target::Target;
 use super::{classify, sql};
@@ -118,7 +120,7 @@ impl Step for RestoreDatabase {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let started = ctx.now();
+        let started = RealClock.mono_ms();
         let target = Target::resolve(&ctx.connection(&input.connection).await?)?;
         let store = store::open_named(ctx, &input.store).await?;
         let min_proof = ctx.store(&input.store).await?.min_proof;
@@ -154,8 +156,7 @@ impl Step for RestoreDatabase {
         }
         scratch.rename(&admin, &input.database).await?;
         admin.close().await;
-        let took = ctx.now().duration_since(started).as_millis();
-        Ok(output(input, &set, u64::try_from(took).unwrap_or(0)))
+        Ok(output(input, &set, RealClock.mono_ms() - started))
     }
 }
 

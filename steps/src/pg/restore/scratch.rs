@@ -13,7 +13,7 @@ use model::step_error::StepError;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::pg::connection::{Session, connect};
+use crate::pg::connection::Session;
 use crate::pg::target::Target;
 use crate::pg::{classify, sql};
 use crate::store::hex;

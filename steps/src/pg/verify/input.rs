@@ -1,0 +1,79 @@
+//! What `pg.verify_backup` is asked for.
+
+use model::catalog::InputProblem;
+use model::proof::Level;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::pg::jobs;
+use crate::store::Backup;
+
+/// What it does: proves a backup set. Every object is compared with the SHA-256 in the manifest;
+/// the set is restored into a scratch database; definitions, row counts, sequences, constraints,
+/// and from level `identical` on the content of every table and large object are compared with
+/// the manifest; at level `usable` assertions are asked and every index is checked. The verdict is
+/// written beside the set as a proof; only proven sets count for retention and for `latest`.
+///
+/// When to use it: after every `pg.dump`, and now and then on an old set.
+///
+/// What it changes: adds a proof to the set. On the scratch server it makes a database
+/// `rb_verify_...` and drops it again; what a killed run leaves there is dropped by the next one
+/// when its lease of a day has ended.
+///
+/// How it can fail: the set differs from its manifest (every difference is named; the proof is
+/// written all the same and says so); the scratch server cannot be reached, lacks a role, an
+/// extension or space.
+///
+/// Example:
+///
+/// ```yaml
+/// uses: pg.verify_backup
+/// with: {store: backups, database: lms, scratch: scratch, level: identical}
+/// ```
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// The store that holds the set.
+    pub store: String,
+    /// The database the set was made of.
+    pub database: String,
+    /// A set id, `latest` (the newest set of the whole database, proven or not), or
+    /// `{before: <time>}`.
+    #[serde(default)]
+    pub backup: Backup,
+    /// A connection that is not protected; the role must be allowed to create databases. Needed
+    /// from level `restorable` on.
+    #[serde(default)]
+    pub scratch: Option<String>,
+    /// How far to go: `stored`, `readable`, `restorable`, `complete`, `identical`, `usable`.
+    #[serde(default = "default_level")]
+    pub level: Level,
+    /// Connections that copy, build and compare at once. Default: one for each processor.
+    #[serde(default)]
+    pub jobs: Option<u16>,
+    /// Checks every table and B-tree index of the copy at level `usable`, where the server has
+    /// the extension `amcheck`.
+    #[serde(default = "yes")]
+    pub amcheck: bool,
+}
+
+fn default_level() -> Level {
+    Level::Identical
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Input {
+    /// Rules that the types do not express.
+    pub(super) fn problems(&self) -> Result<(), Vec<InputProblem>> {
+        let mut problems = jobs::problems(self.jobs);
+        if self.level >= Level::Restorable && self.scratch.is_none() {
+            let problem =
+                InputProblem::at("scratch", "this level restores the set, and needs `scratch`");
+            problems.push(problem.help("name a connection that says `protected: false`"));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+}

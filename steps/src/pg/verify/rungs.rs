@@ -1,0 +1,193 @@
+//! The levels of proof, one after the other, as far as they hold.
+
+use engine::context::StepContext;
+use model::proof::{self, Level};
+use model::set::compare::compare;
+use model::set::layout::SCHEMA;
+use model::set::manifest::{FileKind, Program};
+use model::set::{Difference, DifferenceKind};
+use model::step_error::{ErrorClass, StepError};
+
+use super::files::Files;
+use super::measure::Measure;
+use super::proof::{Finding, file_difference};
+use super::{Input, usable};
+use crate::pg::catalogue::server;
+use crate::pg::classify;
+use crate::pg::connection::connect;
+use crate::pg::jobs;
+use crate::pg::meter::Meter;
+use crate::pg::programs::{self, ClientProgram};
+use crate::pg::restore::scratch::{Scratch, Use};
+use crate::pg::restore::{Options, Restore, stage};
+use crate::pg::target::Target;
+use crate::store::{LoadedSet, Store};
+
+/// A verification on its way up.
+pub(super) struct Climb<'a> {
+    ctx: &'a StepContext,
+    input: &'a Input,
+    store: &'a dyn Store,
+    set: &'a LoadedSet,
+    target: Option<Target>,
+    scratch: Option<Scratch>,
+    meter: Meter,
+    finding: Finding,
+}
+
+impl<'a> Climb<'a> {
+    /// At the foot.
+    pub(super) fn new(
+        ctx: &'a StepContext,
+        input: &'a Input,
+        store: &'a dyn Store,
+        set: &'a LoadedSet,
+        target: Option<Target>,
+    ) -> Self {
+        let meter = Meter::new(ctx, None);
+        let finding = Finding::default();
+        Self { ctx, input, store, set, target, scratch: None, meter, finding }
+    }
+
+    /// Climbs until the level is reached or something differs.
+    pub(super) async fn up_to(&mut self, level: Level) -> Result<(), StepError> {
+        let files = self.files().stored().await?;
+        self.finding.checked.files = self.set.manifest.files.len() as u64;
+        if !self.holds(Level::Stored, files) || level < Level::Readable {
+            return Ok(());
+        }
+        // A restore reads every object, too.
+        if level == Level::Readable {
+            let differences = self.readable().await?;
+            self.holds(Level::Readable, differences);
+            return Ok(());
+        }
+        let differences = self.restore().await.map_err(classify::not_applied)?;
+        if !self.holds(Level::Restorable, differences) || level < Level::Complete {
+            return Ok(());
+        }
+        let differences = self.compare(level).await.map_err(classify::not_applied)?;
+        if !self.holds(level.min(Level::Identical), differences) || level < Level::Usable {
+            return Ok(());
+        }
+        let differences = self.usable().await.map_err(classify::not_applied)?;
+        self.holds(Level::Usable, differences);
+        Ok(())
+    }
+
+    fn holds(&mut self, level: Level, differences: Vec<Difference>) -> bool {
+        let holds = differences.is_empty();
+        if holds {
+            self.finding.reached = Some(level);
+            self.ctx.log(format!("{level:?} holds").to_lowercase());
+        }
+        self.finding.differences.extend(differences);
+        holds
+    }
+
+    fn files(&self) -> Files<'_> {
+        let (store, set, meter) = (self.store, self.set, &self.meter);
+        Files { store, set, jobs: jobs::count(self.input.jobs), meter }
+    }
+
+    async fn readable(&self) -> Result<Vec<Difference>, StepError> {
+        let mut differences = self.files().readable().await?;
+        for kind in [FileKind::Schema, FileKind::Blobs] {
+            differences.extend(self.table_of_contents(kind).await?);
+        }
+        Ok(differences)
+    }
+
+    /// Whether `pg_restore` understands an archive of the set.
+    async fn table_of_contents(&self, kind: FileKind) -> Result<Option<Difference>, StepError> {
+        let staged = match stage(self.ctx, self.store, self.set, kind).await? {
+            Some(staged) => staged,
+            None => return Ok(None),
+        };
+        let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
+        match programs::run_offline(self.ctx, "pg_restore", &args).await {
+            Ok(()) => Ok(None),
+            Err(error) if error.class == ErrorClass::Permanent => Ok(Some(refused(&error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn restore(&mut self) -> Result<Vec<Difference>, StepError> {
+        let target = self.target.clone().expect("checked before: this level needs `scratch`");
+        let admin = connect(self.ctx, &target).await?;
+        let manifest = &self.set.manifest;
+        let scratch = Scratch::create(self.ctx, &admin, &target, manifest, Use::Verify).await?;
+        let server = server(&admin, &target.endpoint()).await?;
+        admin.close().await;
+        self.finding.scratch = Some(proof::Scratch {
+            version: server.version,
+            version_num: server.version_num,
+            system_identifier: server.system_identifier,
+            endpoint: server.endpoint,
+            database: scratch.target().dbname.clone(),
+        });
+        let program = ClientProgram::find(self.ctx, "pg_restore").await?;
+        let (name, version) = (program.name.to_owned(), program.version);
+        self.finding.programs.push(Program { name, version, arguments: Vec::new() });
+        let scratch = self.scratch.insert(scratch);
+        let options = Options { jobs: jobs::count(self.input.jobs), no_owner: false };
+        let restore = Restore {
+            ctx: self.ctx,
+            target: scratch.target(),
+            store: self.store,
+            set: self.set,
+            options,
+        };
+        match restore.run().await {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) if error.class == ErrorClass::Permanent => Ok(vec![refused(&error)]),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn compare(&mut self, level: Level) -> Result<Vec<Difference>, StepError> {
+        let scratch = self.scratch.as_ref().expect("the set was restored");
+        let measure = Measure {
+            ctx: self.ctx,
+            target: scratch.target(),
+            expected: &self.set.manifest.contents,
+            hashes: level >= Level::Identical,
+            jobs: jobs::count(self.input.jobs),
+            meter: &self.meter,
+        };
+        let found = measure.contents().await?;
+        let comparison = compare(&self.set.manifest.contents, &found, level);
+        let files = self.finding.checked.files;
+        self.finding.checked = comparison.checked;
+        self.finding.checked.files = files;
+        self.ctx.log(self.finding.checked.to_string());
+        Ok(comparison.differences)
+    }
+
+    async fn usable(&mut self) -> Result<Vec<Difference>, StepError> {
+        let scratch = self.scratch.as_ref().expect("the set was restored");
+        let (differences, exclusions) =
+            usable::check(self.ctx, scratch.target(), self.input, &self.meter).await?;
+        self.finding.exclusions.extend(exclusions);
+        Ok(differences)
+    }
+
+    /// Drops the copy, whatever happened.
+    pub(super) async fn clear(&mut self) {
+        if let Some(scratch) = self.scratch.take() {
+            scratch.drop_database(self.ctx).await;
+        }
+    }
+
+    /// What was found.
+    pub(super) fn into_finding(self) -> Finding {
+        self.finding
+    }
+}
+
+/// The scratch server took the set apart and refused something in it.
+fn refused(error: &StepError) -> Difference {
+    let causes = error.causes.iter().take(3).map(|cause| format!(": {cause}")).collect::<String>();
+    let message = format!("the set does not restore: {}{causes}", error.message);
+    file_difference(SCHEMA, DifferenceKind::Changed, None, None, message)
+}
