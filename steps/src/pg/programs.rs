@@ -123,7 +123,7 @@ async fn next_chunk(
         read = stdout.read_buf(&mut chunk) => read,
     };
     let read = read.map_err(|error| {
-        StepError::transient("RB0517", format!("the output of `{}` broke off", name))
+        StepError::transient("RB0517", format!("the output of `{name}` broke off"))
             .caused_by(&error)
     })?;
     Ok((read > 0).then(|| chunk.freeze()))

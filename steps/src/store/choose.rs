@@ -110,10 +110,10 @@ impl Choice<'_> {
     /// Finds the set. What it passed over is written to the step's log.
     pub async fn make(&self, store: &dyn Store, ctx: &StepContext) -> Result<LoadedSet, StepError> {
         if let (Some(database), Backup::Id(set)) = (self.database, self.backup) {
-            return Ok(load(store, database, set).await.map_err(|error| match error {
-                super::StoreError::Missing { .. } => self.none(store, Vec::new().as_slice()),
+            return load(store, database, set).await.map_err(|error| match error {
+                super::StoreError::Missing { .. } => self.none(store, &[]),
                 other => other.into(),
-            })?);
+            });
         }
         let min = self.proven_at.unwrap_or(Level::Identical);
         let found = sets::find(store, self.database, min, ctx.cancel()).await?;

@@ -122,9 +122,9 @@ pub(in crate::pg) async fn read_through(
     file: &File,
 ) -> Checked<()> {
     let (chunks, mut received) = mpsc::channel::<Bytes>(WAITING);
-    let checked = file.clone();
+    let expected = file.clone();
     let checked = spawn_blocking(move || {
-        let mut checker = Checker::new(&checked);
+        let mut checker = Checker::new(&expected);
         while let Some(chunk) = received.blocking_recv() {
             checker.add(&chunk);
         }

@@ -72,7 +72,7 @@ fn default_part_size() -> ByteSize {
 }
 
 fn default_lock_timeout() -> Span {
-    Span::from(Duration::from_secs(60))
+    Span::from(Duration::from_mins(1))
 }
 
 impl Input {

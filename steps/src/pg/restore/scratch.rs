@@ -23,7 +23,7 @@ const PREFIX: &str = "rb_";
 
 /// How long a database may live without its run. Longer than any restore that still progresses:
 /// one that takes longer renews nothing, but is in use, and databases in use are not dropped.
-const LEASE: Duration = Duration::from_secs(24 * 3600);
+const LEASE: Duration = Duration::from_hours(24);
 
 /// What the database is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,20 +165,17 @@ async fn drop_left(ctx: &StepContext, admin: &Session, name: &str) -> Result<(),
 /// The options of CREATE DATABASE for an empty copy.
 /// <https://www.postgresql.org/docs/current/sql-createdatabase.html>
 fn like(server: &Server, target_version: u32) -> String {
-    let mut options = format!(
-        "TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}",
+    let locale = server.locale.as_deref().map(sql::literal);
+    let provider = match (server.locale_provider.as_str(), locale) {
+        ("icu", Some(locale)) => format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}"),
+        ("builtin", Some(locale)) => format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}"),
+        _ if target_version >= 15_00_00 => " LOCALE_PROVIDER libc".to_owned(),
+        _ => String::new(),
+    };
+    format!(
+        "TEMPLATE template0 ENCODING {} LC_COLLATE {} LC_CTYPE {}{provider}",
         sql::literal(&server.encoding),
         sql::literal(&server.collate),
         sql::literal(&server.ctype)
-    );
-    let locale = server.locale.as_deref().map(sql::literal);
-    match (server.locale_provider.as_str(), locale) {
-        ("icu", Some(locale)) => options += &format!(" LOCALE_PROVIDER icu ICU_LOCALE {locale}"),
-        ("builtin", Some(locale)) => {
-            options += &format!(" LOCALE_PROVIDER builtin BUILTIN_LOCALE {locale}");
-        }
-        _ if target_version >= 15_00_00 => options += " LOCALE_PROVIDER libc",
-        _ => {}
-    }
-    options
+    )
 }

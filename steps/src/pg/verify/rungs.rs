@@ -100,9 +100,8 @@ impl<'a> Climb<'a> {
 
     /// Whether `pg_restore` understands an archive of the set.
     async fn table_of_contents(&self, kind: FileKind) -> Result<Option<Difference>, StepError> {
-        let staged = match stage(self.ctx, self.store, self.set, kind).await? {
-            Some(staged) => staged,
-            None => return Ok(None),
+        let Some(staged) = stage(self.ctx, self.store, self.set, kind).await? else {
+            return Ok(None);
         };
         let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
         match programs::run_offline(self.ctx, "pg_restore", &args).await {
@@ -187,7 +186,11 @@ impl<'a> Climb<'a> {
 
 /// The scratch server took the set apart and refused something in it.
 fn refused(error: &StepError) -> Difference {
-    let causes = error.causes.iter().take(3).map(|cause| format!(": {cause}")).collect::<String>();
-    let message = format!("the set does not restore: {}{causes}", error.message);
+    let said: Vec<&str> = [&error.message]
+        .into_iter()
+        .chain(error.causes.iter().take(3))
+        .map(String::as_str)
+        .collect();
+    let message = format!("the set does not restore: {}", said.join(": "));
     file_difference(SCHEMA, DifferenceKind::Changed, None, None, message)
 }
