@@ -203,7 +203,9 @@ fn begin(
     })?;
     let records = journal.append(&stamp, vec![event]).map_err(|e| session::not_durable(&e))?;
     for observer in observers {
-        records.iter().for_each(|record| observer.event(record, &state));
+        for record in &records {
+            observer.event(record, &state);
+        }
     }
     Ok(state)
 }

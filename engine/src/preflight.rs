@@ -206,8 +206,9 @@ impl Findings {
     }
 
     fn refused(&mut self, code: &'static str, what: &str, error: &StepError) {
-        let causes: String = error.causes.iter().map(|cause| format!(": {cause}")).collect();
-        let message = format!("{what}{}{causes}", error.message);
+        let parts = std::iter::once(&error.message).chain(&error.causes);
+        let parts: Vec<&str> = parts.map(String::as_str).collect();
+        let message = format!("{what}{}", parts.join(": "));
         let problem = EngineError::new(code, Obstacle::Preflight, message);
         self.problems.push(EngineError { hint: error.hint.clone(), ..problem });
     }

@@ -233,9 +233,9 @@ impl Child {
 /// The standard output of a short-lived program, for secrets and versions; its standard error
 /// is dropped, for it may hold what the output holds.
 pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String> {
-    let [program, args @ ..] = argv else { return Err("the command is empty".to_owned()) };
+    let [program, rest @ ..] = argv else { return Err("the command is empty".to_owned()) };
     let mut command = Command::new(program);
-    command.args(args).env_clear().kill_on_drop(true);
+    command.args(rest).env_clear().kill_on_drop(true);
     command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command.stdin(Stdio::null()).stderr(Stdio::null());
     match tokio::time::timeout(limit, command.output()).await {

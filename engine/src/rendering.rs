@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
+use model::ids::StepId;
 use model::node::Node;
 use model::plan::{Plan, PlanStep};
 use model::run::event::RunCreated;
@@ -41,7 +42,7 @@ pub fn vars(plan: &Plan, run: &Value) -> Result<IndexMap<String, Value>, StepErr
 }
 
 /// `run.` as templates see it.
-pub fn run_facts(created: &RunCreated, failed_step: Option<String>) -> Value {
+pub fn run_facts(created: &RunCreated, failed_step: Option<&StepId>) -> Value {
     json!({
         "id": created.run,
         "name": created.plan.name,
@@ -54,16 +55,15 @@ pub fn run_facts(created: &RunCreated, failed_step: Option<String>) -> Value {
 
 /// What the templates of `step` may read, secrets aside.
 pub fn scope(state: &RunState, created: &RunCreated, step: &PlanStep) -> Value {
-    let outputs = |id: &model::ids::StepId| {
+    let outputs = |id: &StepId| {
         let output = state.step(id).and_then(|step| step.output.clone());
         (id.to_string(), json!({"outputs": output.unwrap_or_else(|| json!({}))}))
     };
     let steps: Map<String, Value> = step.references.iter().map(outputs).collect();
-    let failed = state.failed_step().map(ToString::to_string);
     json!({
         "params": created.plan.params,
         "vars": created.vars,
-        "run": run_facts(created, failed),
+        "run": run_facts(created, state.failed_step()),
         "steps": steps,
     })
 }

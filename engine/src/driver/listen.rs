@@ -85,14 +85,18 @@ impl Driver {
                 self.asking -= 1;
                 let Some(answer) = answer else { return Ok(()) };
                 let id = step.clone();
-                if self.stage_if_legal(Event::ApprovalAnswered { step, answer })? {
+                if self.stage_if_legal(Event::ApprovalAnswered { step, answer }) {
                     self.ask_for_more(&id);
                 }
                 Ok(())
             }
-            Woken::Fact(message) => self.fact(message),
+            Woken::Fact(message) => {
+                self.fact(message);
+                Ok(())
+            }
             Woken::Cancel(CancelWish { by, reason, force }) => {
-                self.cancel(Event::CancelRequested { by, reason, force })
+                self.cancel(Event::CancelRequested { by, reason, force });
+                Ok(())
             }
             Woken::Progress(step, progress) => {
                 for observer in &mut self.parts.observers {
@@ -114,7 +118,7 @@ impl Driver {
         self.tokens.remove(&step);
         // Facts that the attempt sent before its end come first.
         while let Ok(message) = self.facts.try_recv() {
-            self.fact(message)?;
+            self.fact(message);
         }
         let log = ended.log;
         self.stage(match ended.result {
@@ -127,32 +131,30 @@ impl Driver {
         self.stage(Event::StepObserved { step, attempt, seen })
     }
 
-    fn fact(&mut self, message: FactMessage) -> Result<(), EngineError> {
+    fn fact(&mut self, message: FactMessage) {
         let FactMessage { step, attempt, fact, durable } = message;
-        if self.stage_if_legal(Event::StepFact { step, attempt, fact })? {
+        if self.stage_if_legal(Event::StepFact { step, attempt, fact }) {
             self.batch.then.push(Then::Confirm(durable));
         } else {
             let error = StepError::permanent("RB0407", "the attempt has ended: no fact is taken");
             durable.send(Err(error)).ok();
         }
-        Ok(())
     }
 
     /// Stages an event that someone outside asked for; whether it was possible.
-    fn stage_if_legal(&mut self, event: Event) -> Result<bool, EngineError> {
+    fn stage_if_legal(&mut self, event: Event) -> bool {
         let at = self.stamp().at;
         if self.state.apply(at, &event).is_err() {
-            return Ok(false);
+            return false;
         }
         self.batch.events.push(event);
-        Ok(true)
+        true
     }
 
-    fn cancel(&mut self, event: Event) -> Result<(), EngineError> {
-        if self.stage_if_legal(event)? {
+    fn cancel(&mut self, event: Event) {
+        if self.stage_if_legal(event) {
             self.batch.then.push(Then::Stop(stoppable(&self.state)));
         }
-        Ok(())
     }
 
     /// Takes the requests of other processes; one that is not possible is told and dropped.
@@ -171,13 +173,14 @@ impl Driver {
     fn answer_request(&mut self, request: &Request) -> Result<(), EngineError> {
         let event = request.event(&self.state);
         if let Event::CancelRequested { .. } = event {
-            return self.cancel(event);
+            self.cancel(event);
+            return Ok(());
         }
         let step = event.step().cloned();
         if let Some(why) = self.refusal(request) {
             return self.warn(format!("an answer does not count: {why}"), step);
         }
-        if !self.stage_if_legal(event)? {
+        if !self.stage_if_legal(event) {
             self.warn("a request came too late".to_owned(), step)?;
         }
         Ok(())

@@ -25,9 +25,13 @@ impl Assume {
 impl Executor for Assume {
     fn run(&self, job: Job) -> Work<Ended> {
         let kind = self.registry.step(&job.step.uses);
-        let result = kind.map(|kind| kind.example()).ok_or_else(|| AttemptEnd::Failed {
+        let unknown = || AttemptEnd::Failed {
             error: StepError::permanent("RB0403", format!("there is no step `{}`", job.step.uses)),
-        });
+        };
+        let result = match kind {
+            Some(kind) => Ok(kind.example()),
+            None => Err(unknown()),
+        };
         Box::pin(std::future::ready(Ended { result, log: None }))
     }
 

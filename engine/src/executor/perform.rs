@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use model::effect::Effect;
 use model::run::event::{AttemptEnd, LogDigest, Seen};
 use model::step_error::StepError;
+use model::units::Span;
 use serde_json::Value;
 
 use crate::clock::{Clock, pause};
@@ -107,7 +108,7 @@ impl Perform {
         let ctx = context(job, host);
         let mut run = std::pin::pin!(caught(kind.run(&input, &ctx)));
         let limit = job.limit.unwrap_or(Duration::MAX);
-        let stall = job.step.stall_timeout.map_or(Duration::MAX, |span| span.duration());
+        let stall = job.step.stall_timeout.map_or(Duration::MAX, Span::duration);
         let end = tokio::select! {
             biased;
             result = &mut run => return result.map_err(failed),

@@ -1,0 +1,6 @@
+//! Runs from plan to end over a file journal, with steps that do as they are told.
+#![expect(clippy::disallowed_methods, reason = "tests look at the files that runs leave")]
+
+mod crash;
+mod driver;
+mod ground;
