@@ -331,9 +331,11 @@ async fn an_open_question_is_answered_later_and_a_missing_secret_only_pauses() {
 fn all_text(folder: &std::path::Path) -> String {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
-        .map(|path| match path.is_dir() {
-            true => all_text(&path),
-            false => String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned(),
+        .map(|path| {
+            if path.is_dir() {
+                return all_text(&path);
+            }
+            String::from_utf8_lossy(&std::fs::read(&path).unwrap()).into_owned()
         })
         .collect()
 }

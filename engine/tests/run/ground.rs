@@ -115,7 +115,7 @@ impl Step for Act {
             }
             "apply_then_hang" => {
                 effect(input, ctx);
-                ctx.sleep(Duration::from_secs(600)).await?;
+                ctx.sleep(Duration::from_mins(10)).await?;
             }
             "transient" => return Err(StepError::transient("RB0590", format!("no answer {text}"))),
             "permanent" => return Err(StepError::permanent("RB0591", format!("refused {text}"))),
