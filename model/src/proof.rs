@@ -31,7 +31,7 @@ pub enum Level {
     Usable,
 }
 
-/// The version of the form that this program writes, and the newest it reads.
+/// The version of the form that this program writes and reads.
 pub const VERSION: u32 = 1;
 
 /// A proof names at most so many differences; `difference_count` counts all.
@@ -105,9 +105,9 @@ pub enum ProofError {
     /// Not JSON of this form.
     #[error("not a proof of version {VERSION}: {0}")]
     Form(#[from] serde_json::Error),
-    /// Written by a newer program.
-    #[error("a proof of version {0}, this program reads up to {VERSION}")]
-    Newer(u32),
+    /// Written by another program, most likely a newer one.
+    #[error("a proof of version {0}, this program reads version {VERSION}")]
+    Version(u32),
 }
 
 #[derive(Deserialize)]
@@ -119,8 +119,8 @@ impl Proof {
     /// Reads a proof.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ProofError> {
         let Versioned { version } = serde_json::from_slice(bytes)?;
-        if version > VERSION {
-            return Err(ProofError::Newer(version));
+        if version != VERSION {
+            return Err(ProofError::Version(version));
         }
         Ok(serde_json::from_slice(bytes)?)
     }

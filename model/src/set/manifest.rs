@@ -13,7 +13,7 @@ use super::id::SetId;
 use super::text_number;
 use crate::ids::{RunId, StepId};
 
-/// The version of the form that this program writes, and the newest it reads.
+/// The version of the form that this program writes and reads.
 pub const VERSION: u32 = 1;
 
 /// What a set holds and where it came from.
@@ -401,9 +401,9 @@ pub enum ManifestError {
     /// Not JSON of this form.
     #[error("not a manifest of version {VERSION}: {0}")]
     Form(#[from] serde_json::Error),
-    /// Written by a newer program.
-    #[error("a manifest of version {0}, this program reads up to {VERSION}")]
-    Newer(u32),
+    /// Written by another program, most likely a newer one.
+    #[error("a manifest of version {0}, this program reads version {VERSION}")]
+    Version(u32),
     /// A hash algorithm that this program does not know.
     #[error("content hashes by `{0}`, this program knows `{known}`", known = super::row_hash::ALGORITHM)]
     Algorithm(String),
@@ -418,8 +418,8 @@ impl Manifest {
     /// Reads `manifest.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ManifestError> {
         let Versioned { version } = serde_json::from_slice(bytes)?;
-        if version > VERSION {
-            return Err(ManifestError::Newer(version));
+        if version != VERSION {
+            return Err(ManifestError::Version(version));
         }
         let manifest: Self = serde_json::from_slice(bytes)?;
         if manifest.row_hash != super::row_hash::ALGORITHM {
