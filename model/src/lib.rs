@@ -15,6 +15,7 @@ pub mod node_de;
 pub mod plan;
 pub mod preview;
 pub mod proof;
+pub mod report;
 pub mod retention;
 pub mod run;
 pub mod runbook;

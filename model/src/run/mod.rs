@@ -7,3 +7,6 @@ mod settle;
 pub mod state;
 pub mod step_state;
 mod transition;
+
+#[cfg(test)]
+pub(crate) mod testing;
