@@ -86,11 +86,11 @@ impl From<EngineError> for Failure {
         };
         Self {
             exit,
-            code: error.code.to_owned(),
+            code: error.code.into_owned(),
             message: error.message,
             why: None,
             help: error.hint,
-            problems: Vec::new(),
+            problems: error.problems.into_iter().map(Self::from).collect(),
         }
     }
 }

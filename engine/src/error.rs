@@ -1,5 +1,6 @@
 //! Why the engine could not begin or go on, with what the command line needs to answer.
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// What stands in the way, and so the exit status.
@@ -21,7 +22,7 @@ pub enum Obstacle {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EngineError {
     /// Stable code with a page.
-    pub code: &'static str,
+    pub code: Cow<'static, str>,
     /// What stands in the way.
     pub obstacle: Obstacle,
     /// What is wrong: lower-case, no full stop.
@@ -34,8 +35,18 @@ pub struct EngineError {
 
 impl EngineError {
     /// An error of that kind.
-    pub fn new(code: &'static str, obstacle: Obstacle, message: impl Into<String>) -> Self {
-        Self { code, obstacle, message: message.into(), hint: None, problems: Vec::new() }
+    pub fn new(
+        code: impl Into<Cow<'static, str>>,
+        obstacle: Obstacle,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            code: code.into(),
+            obstacle,
+            message: message.into(),
+            hint: None,
+            problems: Vec::new(),
+        }
     }
 
     /// Refused or locked.

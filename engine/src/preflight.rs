@@ -117,7 +117,7 @@ impl Findings {
         for name in names {
             match secrets::read(plan, name, redactor).await {
                 Ok(_) => self.checks.push(format!("secret `{name}` can be read")),
-                Err(error) => self.refused("RB0420", "", &error),
+                Err(error) => self.refused("", &error),
             }
         }
     }
@@ -140,7 +140,7 @@ impl Findings {
                     self.checks.push(format!("connection `{name}` logs in to PostgreSQL {shown}"));
                     servers.insert(name.clone(), version / 10_000);
                 }
-                Err(error) => self.refused("RB0432", &format!("connection `{name}`: "), &error),
+                Err(error) => self.refused("", &error),
             }
         }
         servers
@@ -157,7 +157,7 @@ impl Findings {
                     self.problem("RB0434", message, "make room, or prune the store");
                 }
                 Ok(_) => self.checks.push(format!("store `{name}` opens and has room")),
-                Err(error) => self.refused("RB0433", &format!("store `{name}`: "), &error),
+                Err(error) => self.refused(&format!("store `{name}`: "), &error),
             }
         }
     }
@@ -166,17 +166,22 @@ impl Findings {
         let tools: Vec<&Tool> = steps.iter().flat_map(|step| &step.footprint.tools).collect();
         let names: BTreeSet<&String> = tools.iter().map(|tool| &tool.name).collect();
         for name in names {
-            let needed = tools.iter().filter(|tool| tool.name == *name);
-            let needed = needed.filter_map(|tool| tool.not_older_than_server.as_ref());
+            let same = tools.iter().filter(|tool| tool.name == *name);
+            let package = same.clone().find_map(|tool| tool.package.as_deref());
+            let needed = same.filter_map(|tool| tool.not_older_than_server.as_ref());
             let needed = needed.filter_map(|name| Some((*servers.get(name)?, name))).max();
-            self.tool(name, needed).await;
+            self.tool(name, package, needed).await;
         }
     }
 
-    async fn tool(&mut self, name: &str, needed: Option<(u32, &String)>) {
+    async fn tool(&mut self, name: &str, package: Option<&str>, needed: Option<(u32, &String)>) {
         let Some(path) = environment::find_program(name) else {
             let message = format!("`{name}` is not on `PATH`");
-            return self.problem("RB0430", message, "install it, or add its folder to `PATH`");
+            let hint = package.map_or_else(
+                || "install it, or add its folder to `PATH`".to_owned(),
+                |package| format!("`apt-get install {package}`, or add its folder to `PATH`"),
+            );
+            return self.problem("RB0430", message, hint);
         };
         let Some((server, connection)) = needed else {
             return self.checks.push(format!("`{name}` is there"));
@@ -205,11 +210,11 @@ impl Findings {
         self.problems.push(problem);
     }
 
-    fn refused(&mut self, code: &'static str, what: &str, error: &StepError) {
+    fn refused(&mut self, what: &str, error: &StepError) {
         let parts = std::iter::once(&error.message).chain(&error.causes);
         let parts: Vec<&str> = parts.map(String::as_str).collect();
         let message = format!("{what}{}", parts.join(": "));
-        let problem = EngineError::new(code, Obstacle::Preflight, message);
+        let problem = EngineError::new(error.code.clone(), Obstacle::Preflight, message);
         self.problems.push(EngineError { hint: error.hint.clone(), ..problem });
     }
 

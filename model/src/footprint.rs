@@ -58,6 +58,9 @@ pub struct Tool {
     /// (<https://www.postgresql.org/docs/current/app-pgdump.html>, Notes).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_older_than_server: Option<String>,
+    /// The Debian package that has it, for the message when it is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<String>,
 }
 
 impl Footprint {
@@ -141,7 +144,7 @@ impl Footprint {
     /// Adds a program.
     #[must_use]
     pub fn tool(mut self, name: &str) -> Self {
-        self.tools.push(Tool { name: name.to_owned(), not_older_than_server: None });
+        self.tools.push(Tool { name: name.to_owned(), not_older_than_server: None, package: None });
         self
     }
 
@@ -151,6 +154,7 @@ impl Footprint {
         self.tools.push(Tool {
             name: name.to_owned(),
             not_older_than_server: Some(connection.to_owned()),
+            package: Some("postgresql-client".to_owned()),
         });
         self
     }

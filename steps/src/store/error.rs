@@ -112,7 +112,7 @@ impl From<StoreError> for StepError {
             StoreError::Missing { .. } => Self::permanent("RB0602", message)
                 .hint("check the store's `url`; its folder must lie in one that exists"),
             StoreError::Exists { .. } => Self::permanent("RB0603", message),
-            StoreError::Full { .. } => Self::needs_operator("RB0604", message)
+            StoreError::Full { .. } => Self::permanent("RB0604", message)
                 .hint("free space in the store, then resume; the unfinished set was removed"),
             StoreError::Denied { .. } => Self::needs_operator("RB0605", message)
                 .hint("let the account that runs `runbook` read and write the store"),

@@ -180,7 +180,7 @@ fn explain(plan: &Output, found: &Found, ctx: &StepContext) {
 fn too_many(plan: &Output, max: u32) -> StepError {
     let message =
         format!("{} sets would go, `max_delete` is {max}: nothing was removed", plan.deleted.len());
-    StepError::needs_operator("RB0661", message)
+    StepError::permanent("RB0661", message)
         .hint("look at the reasons in the step's log; then raise `max_delete` or mend the policy")
 }
 

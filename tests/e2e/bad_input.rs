@@ -1,0 +1,57 @@
+//! Bad runbooks: exact messages, exit status 2, nothing executed.
+
+use std::path::Path;
+
+use crate::bed::Ended;
+
+fn runbook(args: &[&str], state: &Path) -> Ended {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_runbook"));
+    command.args(args).current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    command.env("RUNBOOK_STATE", state).env("NO_COLOR", "1").env_remove("DATABASE_URL");
+    Ended::of(command.output().unwrap())
+}
+
+/// Runs each golden runbook and compares standard error with the file beside it.
+#[test]
+fn each_golden_runbook_is_refused_with_its_exact_message() {
+    let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+    let state = tempfile::tempdir().unwrap();
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut files: Vec<_> =
+        entries.filter(|path| path.extension().is_some_and(|e| e == "yaml")).collect();
+    files.sort();
+    assert!(files.len() >= 10, "the golden runbooks are there: {}", files.len());
+    for file in files {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let refused = runbook(&["run", name], &state.path().join("state"));
+        snapbox::assert_data_eq!(
+            format!("exit status {}\n{}", refused.status.unwrap(), refused.stderr),
+            snapbox::Data::read_from(&file.with_extension("stderr"), None).raw()
+        );
+        assert_eq!(refused.status, Some(2), "{name}");
+        assert_eq!(refused.stdout, "", "{name}");
+        assert!(!state.path().join("state").exists(), "{name}: nothing was executed");
+    }
+}
+
+#[test]
+fn a_missing_file_says_so() {
+    let state = tempfile::tempdir().unwrap();
+    let refused = runbook(&["run", "no-such.yaml"], state.path()).expect(2);
+    assert!(
+        refused.stderr.starts_with("error[RB0901]: `no-such.yaml` could not be read"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn problems_as_json_carry_code_and_position() {
+    let state = tempfile::tempdir().unwrap();
+    let refused =
+        runbook(&["validate", "misspelt-key.yaml", "--format", "json"], state.path()).expect(2);
+    let problems: serde_json::Value = serde_json::from_str(&refused.stdout).unwrap();
+    let first = &problems["files"][0]["diagnostics"][1];
+    assert_eq!((&first["place"]["line"], &first["place"]["column"]), (&5.into(), &5.into()));
+    assert_eq!(first["code"], "RB0201");
+}

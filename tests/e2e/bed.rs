@@ -1,0 +1,137 @@
+//! A private PostgreSQL with sample data, a message sink, a store and a state folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use lab::cluster::{Cluster, ClusterOptions};
+use lab::sink::Sink;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Everything a daily backup needs.
+pub(crate) struct Bed {
+    pub(crate) cluster: Cluster,
+    pub(crate) sink: Sink,
+    folder: TempDir,
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) status: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Bed {
+    /// A bed whose database `app` holds `sql`.
+    pub(crate) fn with(sql: &str) -> Self {
+        let options = ClusterOptions::new()
+            .setting("log_statement", "all")
+            .setting("log_line_prefix", "%a|")
+            .setting("autovacuum", "off");
+        let cluster = Cluster::start(&options).expect("a private cluster starts");
+        cluster.create_database("app").expect("the database is made");
+        cluster.execute("app", sql).expect("the sample loads");
+        let folder = tempfile::tempdir().expect("a folder is made");
+        std::fs::create_dir(folder.path().join("store")).expect("the store is made");
+        let sink = Sink::start().expect("the sink starts");
+        Self { cluster, sink, folder }
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.folder().join("store")
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder().join("state")
+    }
+
+    /// The binary with everything in its environment.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+        command.args(args).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.env("RUNBOOK_STATE", self.state());
+        command.env("RUNBOOK_STORE", format!("file://{}", self.store().display()));
+        command.env("DATABASE_URL", self.cluster.url("app"));
+        command.env("SCRATCH_DATABASE_URL", self.cluster.url("postgres"));
+        command.env("TARGET_DATABASE_URL", self.cluster.url("postgres"));
+        command.env("SLACK_WEBHOOK_URL", self.sink.slack_url());
+        command.env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub(crate) fn runbook(&self, args: &[&str]) -> Ended {
+        Ended::of(self.command(args).output().expect("the binary starts"))
+    }
+
+    /// Writes a runbook of the test's own.
+    pub(crate) fn write(&self, name: &str, text: &str) -> String {
+        let path = self.folder().join(name);
+        std::fs::write(&path, text).expect("the runbook is written");
+        path.display().to_string()
+    }
+
+    /// The ids of the runs, oldest first.
+    pub(crate) fn runs(&self) -> Vec<String> {
+        let mut runs: Vec<String> = folders(&self.state().join("runs"));
+        runs.sort();
+        runs
+    }
+
+    /// The journal of the newest run, record by record.
+    pub(crate) fn journal(&self) -> Vec<Value> {
+        let run = self.runs().pop().expect("there is a run");
+        let path = self.state().join("runs").join(run).join("journal.jsonl");
+        let text = std::fs::read_to_string(path).expect("the journal reads");
+        text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
+    }
+
+    /// Folders of sets of `app` that have a manifest: what anything would take for a backup.
+    pub(crate) fn sets(&self) -> Vec<String> {
+        let sets = self.store().join("sets/app");
+        let committed = |id: &String| sets.join(id).join("manifest.json").exists();
+        folders(&sets).into_iter().filter(committed).collect()
+    }
+
+    /// How often the server's own log holds `text`: effects seen from outside.
+    pub(crate) fn server_saw(&self, text: &str) -> usize {
+        let log = std::fs::read_to_string(self.cluster.log()).expect("the server's log reads");
+        log.lines().filter(|line| line.contains(text)).count()
+    }
+}
+
+impl Ended {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("output is text"),
+            stderr: String::from_utf8(output.stderr).expect("messages are text"),
+        }
+    }
+
+    /// Fails the test with everything that was printed unless the status is `status`.
+    #[track_caller]
+    pub(crate) fn expect(self, status: i32) -> Self {
+        assert_eq!(self.status, Some(status), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// Names of the folders in `path`; none when it does not exist.
+fn folders(path: &Path) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    let folders =
+        entries.map(|entry| entry.expect("an entry reads")).filter(|entry| entry.path().is_dir());
+    folders.map(|entry| entry.file_name().into_string().expect("a name is text")).collect()
+}
+
+/// The records of one type.
+pub(crate) fn of_type<'a>(journal: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    journal.iter().filter(|record| record["type"] == kind).collect()
+}

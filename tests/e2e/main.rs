@@ -1,0 +1,14 @@
+//! The binary, run as a person or a schedule runs it, against real PostgreSQL.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "these tests start processes, read files and kill what they started"
+)]
+
+mod bad_input;
+mod bed;
+mod daily_backup;
+mod faults;
+mod kill;
+mod parallel;
+mod people;
+mod plan;
