@@ -4,6 +4,7 @@
 use engine::registry::{DynStep, Registry, Typed};
 
 pub mod command;
+pub mod file;
 pub mod flow;
 pub mod http;
 pub mod human;
@@ -25,8 +26,11 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::drop_database::DropDatabase>::new(),
     &Typed::<pg::query::Query>::new(),
     &Typed::<pg::assert::Assert>::new(),
+    &Typed::<store::put::Put>::new(),
+    &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),
     &Typed::<store::prune::Prune>::new(),
+    &Typed::<file::checksum::Checksum>::new(),
     &Typed::<notify::slack::Notify>::new(),
     &Typed::<notify::webhook::Post>::new(),
     &Typed::<http::check::Check>::new(),

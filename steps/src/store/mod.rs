@@ -5,9 +5,11 @@ pub mod choose;
 mod error;
 mod file;
 mod folder;
+pub mod get;
 pub mod list;
 mod load;
 pub mod prune;
+pub mod put;
 pub mod sets;
 
 use std::future::Future;

@@ -194,7 +194,7 @@ async fn pass(mut client: TcpStream, mut server: TcpStream, cut: Arc<AtomicBool>
                 server.write_all(&up[..read]).await.unwrap();
                 if cut_now {
                     // The server's answer arrives here and goes no further.
-                    server.read(&mut down).await.unwrap();
+                    assert!(server.read(&mut down).await.unwrap() > 0);
                     return;
                 }
             }
