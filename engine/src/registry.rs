@@ -26,7 +26,7 @@ pub trait DynStep: StepKind {
         with: &'a Node,
         ctx: &'a StepContext,
     ) -> StepFuture<'a, Observation<Value>>;
-    /// [`Step::run`] on a rendered input.
+    /// [`Step::run`] on a rendered input; does nothing when the step is cancelled already.
     fn run<'a>(&'a self, with: &'a Node, ctx: &'a StepContext) -> StepFuture<'a, Value>;
     /// The same value as the pure half.
     fn as_kind(&self) -> &dyn StepKind;
@@ -124,7 +124,12 @@ impl<S: Step> DynStep for Typed<S> {
     }
 
     fn run<'a>(&'a self, with: &'a Node, ctx: &'a StepContext) -> StepFuture<'a, Value> {
-        Box::pin(async move { Ok(output::<S>(&S::run(&input::<S>(with)?, ctx).await?)) })
+        Box::pin(async move {
+            if ctx.cancel().is_cancelled() {
+                return Err(StepError::cancelled());
+            }
+            Ok(output::<S>(&S::run(&input::<S>(with)?, ctx).await?))
+        })
     }
 
     fn as_kind(&self) -> &dyn StepKind {

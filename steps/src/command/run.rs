@@ -287,9 +287,6 @@ impl Step for Run {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let started = input.started();
         let child = input.in_place(program(&started).with_stdout()).start(ctx).await?;
         let (exit, stdout, truncated) = end(child, ctx).await.map_err(|error| {

@@ -78,9 +78,6 @@ impl Step for Checksum {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let found = drain(open(&input.path)?, None, "read the file", ctx).await?;
         compare(&format!("the file `{}`", input.path), input.sha256.as_ref(), &found)?;
         Ok(Output { bytes: found.bytes, sha256: found.sha256 })

@@ -13,25 +13,31 @@ use super::catalogue;
 use super::classify::not_applied;
 use super::connection::connect_named;
 
-/// What it does: connects and reads which server and which database answer: version, system
+/// Tells which server and which database answer.
+///
+/// ## What it does
+/// Connects and reads which server and which database answer: version, system
 /// identifier, timeline, write position, primary or standby, encoding and locale. With
 /// expectations it refuses any other place.
 ///
-/// When to use it: as the first step of a runbook that changes or copies a database, so that the
+/// ## When to use it
+/// As the first step of a runbook that changes or copies a database, so that the
 /// report says where it ran, and so that a wrong DNS entry or a wrong URL stops the run before
 /// anything happens. The system identifier does not tell a primary from its standby or from a
 /// physical copy: expect `primary` or the database name as well.
 ///
-/// What it changes: nothing.
+/// ## What it changes
+/// Nothing.
 ///
-/// How it can fail: the server cannot be reached or refuses the login; something is not as
+/// ## How it can fail
+/// The server cannot be reached or refuses the login; something is not as
 /// expected.
 ///
-/// Example:
-///
+/// ## Example
 /// ```yaml
-/// uses: pg.identify
-/// with: {connection: prod, expect: {database: lms, primary: true}}
+/// - id: identify
+///   uses: pg.identify
+///   with: {connection: prod, expect: {database: lms, primary: true}}
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -21,24 +21,30 @@ use crate::store::{self, Backup, Choice};
 /// Differences that the outputs show; the step's log has all of them.
 const SHOWN: usize = 20;
 
-/// What it does: reads a database as `pg.dump` does for a manifest, in one snapshot: every
+/// Compares a database with the manifest of a set.
+///
+/// ## What it does
+/// Reads a database as `pg.dump` does for a manifest, in one snapshot: every
 /// definition, a row count and a content hash of every table, sequences, large objects. With
 /// `store` it compares them with a backup set and names each difference.
 ///
-/// When to use it: to show that a restored, copied or promoted database is what a set holds, or
+/// ## When to use it
+/// To show that a restored, copied or promoted database is what a set holds, or
 /// how far a living one has moved on since. To prove a set without a database to compare, use
 /// `pg.verify_backup`.
 ///
-/// What it changes: nothing. It reads every row, and holds a snapshot meanwhile.
+/// ## What it changes
+/// Nothing. It reads every row, and holds a snapshot meanwhile.
 ///
-/// How it can fail: the server cannot be reached; the role may not read a table; no set fits;
+/// ## How it can fail
+/// The server cannot be reached; the role may not read a table; no set fits;
 /// the database differs from the set and `allow_differences` is not given.
 ///
-/// Example:
-///
+/// ## Example
 /// ```yaml
-/// uses: pg.manifest
-/// with: {connection: restored, store: backups, source: lms, backup: latest}
+/// - id: compare
+///   uses: pg.manifest
+///   with: {connection: restored, store: backups, source: lms, backup: latest}
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

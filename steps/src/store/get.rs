@@ -118,9 +118,6 @@ impl Step for Get {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let store = open_named(ctx, &input.store).await?;
         let what = format!("the object `{}`", input.from);
         let (local, name) = target(&input.to)?;

@@ -237,9 +237,6 @@ impl Step for List {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let store = open_named(ctx, &input.store).await?;
         if let Some(folder) = &input.folder {
             return of_objects(&*store, folder, ctx).await;

@@ -271,9 +271,6 @@ impl Step for Prune {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let store = open_named(ctx, &input.store).await?;
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, Some(&input.database), min_proof, ctx.cancel()).await?;

@@ -119,9 +119,6 @@ impl Step for Put {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let reader = open(&input.from)?;
         let store = open_named(ctx, &input.store).await?;
         if store.stat(&input.to).await?.is_some() {

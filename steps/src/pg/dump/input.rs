@@ -10,27 +10,33 @@ use serde::Deserialize;
 
 use crate::pg::jobs;
 
-/// What it does: writes a backup set of one database into a store. The set holds the
+/// Dumps a database into a store, as a backup set.
+///
+/// ## What it does
+/// Writes a backup set of one database into a store. The set holds the
 /// definitions (by `pg_dump`), the rows of every table (compressed COPY text, read over several
 /// connections in one snapshot), large objects, the positions of sequences, roles without
 /// passwords, and a manifest with the row counts and content hashes that a restored copy is
 /// compared with. It appears in the store when it is whole, never before.
 ///
-/// When to use it: every night before `pg.verify_backup`, and before a change that cannot be
+/// ## When to use it
+/// Every night before `pg.verify_backup`, and before a change that cannot be
 /// taken back.
 ///
-/// What it changes: adds one set to the store. In the database it takes the locks of `pg_dump`
+/// ## What it changes
+/// Adds one set to the store. In the database it takes the locks of `pg_dump`
 /// (ACCESS SHARE) and holds a snapshot, so that no VACUUM removes newer dead rows meanwhile.
 ///
-/// How it can fail: the server cannot be reached or refuses the login; the role may not read a
+/// ## How it can fail
+/// The server cannot be reached or refuses the login; the role may not read a
 /// table (nothing is left out silently); `pg_dump` is missing or older than the server; a lock
 /// is not granted in `lock_timeout`; the store is full. A failed attempt removes what it wrote.
 ///
-/// Example:
-///
+/// ## Example
 /// ```yaml
-/// uses: pg.dump
-/// with: {connection: prod, store: backups, label: nightly}
+/// - id: dump
+///   uses: pg.dump
+///   with: {connection: prod, store: backups, label: nightly}
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

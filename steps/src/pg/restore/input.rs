@@ -8,27 +8,33 @@ use super::Options;
 use crate::pg::jobs;
 use crate::store::Backup;
 
-/// What it does: makes a new database from a backup set. Every object is checked against the
+/// Restores a backup set into a new database.
+///
+/// ## What it does
+/// Makes a new database from a backup set. Every object is checked against the
 /// SHA-256 of the manifest while it streams; definitions come first, then the rows over several
 /// connections, sequences, large objects, then indexes, constraints and triggers, then the
 /// settings of the database, then `ANALYZE`.
 ///
-/// When to use it: to recover, or to look at an older state beside the living database.
+/// ## When to use it
+/// To recover, or to look at an older state beside the living database.
 ///
-/// What it changes: adds one database to the target server. Until it is whole it has another
+/// ## What it changes
+/// Adds one database to the target server. Until it is whole it has another
 /// name (`rb_restore_...`); it gets its name as the last act. An existing database is never
 /// touched.
 ///
-/// How it can fail: the database exists; no set is proven; an object is missing or damaged; a
+/// ## How it can fail
+/// The database exists; no set is proven; an object is missing or damaged; a
 /// role that owns something is missing on the target (use `no_owner`, or create the roles from
 /// the set's `globals.sql`); an extension is not installed there. A failed attempt drops the
 /// unfinished database.
 ///
-/// Example:
-///
+/// ## Example
 /// ```yaml
-/// uses: pg.restore
-/// with: {connection: target, store: backups, source: lms, backup: latest, database: lms_restored}
+/// - id: restore
+///   uses: pg.restore
+///   with: {connection: target, store: backups, source: lms, backup: latest, database: lms_restored}
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
