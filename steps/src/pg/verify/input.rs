@@ -8,27 +8,33 @@ use serde::Deserialize;
 use crate::pg::jobs;
 use crate::store::Backup;
 
-/// What it does: proves a backup set. Every object is compared with the SHA-256 in the manifest;
+/// Proves a backup set by restoring and comparing it.
+///
+/// ## What it does
+/// Proves a backup set. Every object is compared with the SHA-256 in the manifest;
 /// the set is restored into a scratch database; definitions, row counts, sequences, constraints,
 /// and from level `identical` on the content of every table and large object are compared with
 /// the manifest; at level `usable` assertions are asked and every index is checked. The verdict is
 /// written beside the set as a proof; only proven sets count for retention and for `latest`.
 ///
-/// When to use it: after every `pg.dump`, and now and then on an old set.
+/// ## When to use it
+/// After every `pg.dump`, and now and then on an old set.
 ///
-/// What it changes: adds a proof to the set. On the scratch server it makes a database
+/// ## What it changes
+/// Adds a proof to the set. On the scratch server it makes a database
 /// `rb_verify_...` and drops it again; what a killed run leaves there is dropped by the next one
 /// when its lease of a day has ended.
 ///
-/// How it can fail: the set differs from its manifest (every difference is named; the proof is
+/// ## How it can fail
+/// The set differs from its manifest (every difference is named; the proof is
 /// written all the same and says so); the scratch server cannot be reached, lacks a role, an
 /// extension or space.
 ///
-/// Example:
-///
+/// ## Example
 /// ```yaml
-/// uses: pg.verify_backup
-/// with: {store: backups, database: lms, scratch: scratch, level: identical}
+/// - id: verify
+///   uses: pg.verify_backup
+///   with: {store: backups, database: lms, scratch: scratch, level: identical}
 /// ```
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
