@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
 
     fn unquoted_template(&mut self, start: usize) {
         let line = self.text[start..].lines().next().unwrap_or_default();
-        let end = line.rfind("}}").map_or(line.len(), |end| end + 2);
+        let end = line.find("}}").map_or(line.len(), |end| end + 2);
         let message = "a template must be quoted";
         let problem = Diagnostic::error(code::UNQUOTED, start..start + end, message)
             .why("without quotes, YAML reads `{` as the start of a mapping")
