@@ -4,7 +4,7 @@ use model::codes::CodeInfo;
 
 /// Every code, in order of the crates.
 pub(crate) fn all() -> impl Iterator<Item = &'static CodeInfo> {
-    OWN.iter().chain(model::codes::ALL.iter().copied().flatten())
+    OWN.iter().chain(model::codes::ALL.iter().copied().flatten()).chain(steps::codes::CODES)
 }
 
 const OWN: &[CodeInfo] = &[

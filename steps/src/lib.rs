@@ -3,6 +3,7 @@
 
 use engine::registry::{DynStep, Registry, Typed};
 
+pub mod codes;
 pub mod command;
 pub mod file;
 pub mod flow;

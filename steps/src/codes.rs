@@ -1,0 +1,423 @@
+//! The codes of the steps: `RB05xx` PostgreSQL, `RB06xx` stores and files, `RB07xx` HTTP, messages,
+//! commands and people.
+
+use model::codes::CodeInfo;
+
+const fn info(
+    code: &'static str,
+    title: &'static str,
+    text: &'static str,
+    example: &'static str,
+) -> CodeInfo {
+    CodeInfo { code, title, text, example }
+}
+
+/// Every code of this crate, in order.
+pub const CODES: &[CodeInfo] = &[
+    info(
+        "RB0500",
+        "a connection cannot be resolved",
+        "A part of the connection (URL, port, `sslmode`) is not what libpq understands.",
+        "connections: {prod: {url: \"postgresql://db:port/lms\"}}",
+    ),
+    info(
+        "RB0501",
+        "the server cannot be reached",
+        "No connection could be made. Nothing was done. Check that the server runs, and host, port and network.",
+        "connections: {prod: {host: no-such-host}}",
+    ),
+    info(
+        "RB0502",
+        "the server refuses the login",
+        "Check the role, the password and `pg_hba.conf`.",
+        "connections: {prod: {user: nobody}}",
+    ),
+    info(
+        "RB0503",
+        "there is no such database",
+        "Check the connection's `dbname`.",
+        "connections: {prod: {dbname: lsm}}",
+    ),
+    info(
+        "RB0504",
+        "the server takes no connection now",
+        "It is starting, stopping, or has no free connection. Nothing was done.",
+        "psql: FATAL: sorry, too many clients already",
+    ),
+    info(
+        "RB0505",
+        "the connection was lost",
+        "A statement was on its way, so it may have happened. What wrote is observed before anything else.",
+        "the server was restarted while `pg.query` wrote",
+    ),
+    info(
+        "RB0506",
+        "the transaction collided with another",
+        "A serialization failure or a deadlock: nothing was applied, another attempt may pass.",
+        "SQLSTATE 40001",
+    ),
+    info(
+        "RB0507",
+        "the server lacks resources",
+        "Disk, memory or locks ran out on the server, or its storage failed.",
+        "SQLSTATE 53100",
+    ),
+    info(
+        "RB0508",
+        "a lock was not granted in time",
+        "Another session holds it: see `pg_locks`, or raise `lock_timeout`.",
+        "SQLSTATE 55P03",
+    ),
+    info(
+        "RB0509",
+        "the role lacks a privilege",
+        "Grant what the message names. A backup role needs `pg_read_all_data` and `BYPASSRLS`.",
+        "SQLSTATE 42501",
+    ),
+    info(
+        "RB0510",
+        "the server refuses a statement",
+        "The message is the server's, with its SQLSTATE. Nothing was applied.",
+        "with: {connection: prod, sql: selekt 1}",
+    ),
+    info(
+        "RB0511",
+        "a statement was cancelled on the server",
+        "Somebody else, or a `statement_timeout`, cancelled it. Nothing was applied.",
+        "SQLSTATE 57014",
+    ),
+    info(
+        "RB0512",
+        "no TLS connection could be made",
+        "Check `sslmode`, `sslrootcert` and the server's certificate.",
+        "connections: {prod: {sslmode: verify-full}}",
+    ),
+    info(
+        "RB0513",
+        "the password file could not be written",
+        "Programs of PostgreSQL get the password through a private file in the step's scratch folder. Check its disk.",
+        "a full disk under the state folder",
+    ),
+    info(
+        "RB0514",
+        "a client program is missing its version or is too old",
+        "PostgreSQL's programs may not be older than the server.",
+        "pg_dump 13 against a server 15",
+    ),
+    info(
+        "RB0515",
+        "rows could not be compressed",
+        "The compressor failed while a table was dumped.",
+        "memory ran out on this machine",
+    ),
+    info(
+        "RB0516",
+        "an object could not be staged",
+        "A restore writes some objects to its scratch folder first. Check its disk.",
+        "a full disk under the state folder",
+    ),
+    info(
+        "RB0517",
+        "a client program failed",
+        "Its exit status was not 0, or its output broke off. The step's log holds all it printed.",
+        "pg_dump: error: query failed",
+    ),
+    info(
+        "RB0518",
+        "the connection goes through a transaction pooler",
+        "Snapshots and locks do not survive a pooler. Use the direct address of the server.",
+        "connections: {prod: {port: 6432}}",
+    ),
+    info(
+        "RB0519",
+        "rows were counted twice with two results",
+        "What was copied differs from what was counted. An index or a table may be corrupt: check with `pg_amcheck`.",
+        "`public.orders`: 41999 rows were copied, SQL counts 42000",
+    ),
+    info(
+        "RB0520",
+        "the target database exists",
+        "A restore never touches an existing database. Choose another name.",
+        "with: {connection: target, database: lms}",
+    ),
+    info(
+        "RB0521",
+        "there is no such table",
+        "A table that the input names does not exist, or holds no rows of its own.",
+        "with: {tables: [no_such_table]}",
+    ),
+    info(
+        "RB0522",
+        "a copy differs from its manifest",
+        "Each difference is named by object. The set is not proven; do not rely on it.",
+        "table `public.orders`: 41999 rows, the manifest says 42000",
+    ),
+    info(
+        "RB0523",
+        "this is not the place that was meant",
+        "The server is not the expected one, or the connection is protected where only scratch may be used.",
+        "with: {connection: prod, expect: {primary: true}}",
+    ),
+    info(
+        "RB0550",
+        "parameters and placeholders differ in number",
+        "A query has as many `params` as it has `$1`, `$2` ...",
+        "with: {sql: select $1, params: []}",
+    ),
+    info(
+        "RB0551",
+        "two columns of one name",
+        "Rows are mappings by column name. Rename one with `AS`.",
+        "with: {sql: \"select 1 as a, 2 as a\"}",
+    ),
+    info(
+        "RB0555",
+        "an assertion does not hold",
+        "The message says what was expected and what was found.",
+        "with: {query: select count(*) from users, expect: {min: 1}}",
+    ),
+    info(
+        "RB0560",
+        "the database exists already",
+        "And this step of this run did not make it. Choose another name, or drop it first.",
+        "uses: pg.create_database",
+    ),
+    info(
+        "RB0561",
+        "a database vanished after it was made",
+        "Somebody dropped it. See the server's log.",
+        "uses: pg.create_database",
+    ),
+    info(
+        "RB0562",
+        "there is no database to drop",
+        "Set `if_exists: true` when that is fine.",
+        "uses: pg.drop_database",
+    ),
+    info(
+        "RB0563",
+        "a protected connection keeps its databases",
+        "Repeat the name in `confirm`, or declare the connection scratch with `protected: false`.",
+        "uses: pg.drop_database",
+    ),
+    info(
+        "RB0600",
+        "the URL of a store is not valid",
+        "A store is `file:///` and an absolute path.",
+        "stores: {backups: {url: backups}}",
+    ),
+    info(
+        "RB0601",
+        "a path leads out of the store",
+        "Paths in a store have no `..`, no part that starts with a dot, and go through no symbolic link.",
+        "with: {store: backups, from: ../etc/passwd}",
+    ),
+    info(
+        "RB0602",
+        "there is no such object in the store",
+        "Check the path and the store's `url`.",
+        "with: {store: backups, from: missing}",
+    ),
+    info(
+        "RB0603",
+        "an object is never overwritten",
+        "Something else has that path already.",
+        "uses: store.put",
+    ),
+    info("RB0604", "the store is full", "Free space, then resume.", "a full disk"),
+    info(
+        "RB0605",
+        "the store refuses access",
+        "Let the account that runs `runbook` read and write it.",
+        "a store of another user",
+    ),
+    info(
+        "RB0606",
+        "a small object is not small",
+        "A manifest or a proof is larger than any can be: it is damaged or not ours.",
+        "a manifest of 1 GB",
+    ),
+    info(
+        "RB0607",
+        "the store failed",
+        "The system's error is among the causes. Another attempt may pass.",
+        "an input/output error",
+    ),
+    info(
+        "RB0610",
+        "no backup set fits",
+        "No set of that database, id or time is in the store. `runbook backups list` shows what there is.",
+        "with: {backup: latest}",
+    ),
+    info(
+        "RB0611",
+        "no fitting set is proven",
+        "There are sets, and none is proven. Prove one with `pg.verify_backup`, or name one by its id.",
+        "with: {backup: latest}",
+    ),
+    info(
+        "RB0612",
+        "a manifest is not one of this set",
+        "It does not read, or belongs to another set or database.",
+        "a manifest copied from elsewhere",
+    ),
+    info(
+        "RB0613",
+        "an object of a set is damaged",
+        "Its bytes are not those that the manifest names. Use another set.",
+        "a flipped bit",
+    ),
+    info(
+        "RB0614",
+        "an object of a set is missing",
+        "The manifest names it and the store has it not. Use another set.",
+        "a deleted object",
+    ),
+    info(
+        "RB0650",
+        "a local file cannot be read",
+        "Check the path and its permissions.",
+        "with: {path: /no/such/file}",
+    ),
+    info(
+        "RB0651",
+        "a path is not that of a file",
+        "It names no file, or its folder cannot be named.",
+        "with: {to: /}",
+    ),
+    info(
+        "RB0652",
+        "a file is not the expected one",
+        "Both checksums are in the message.",
+        "uses: file.checksum",
+    ),
+    info(
+        "RB0660",
+        "the retention policy keeps nothing",
+        "Rules that keep nothing, or a floor of 0, are refused.",
+        "with: {keep: {daily: 0}}",
+    ),
+    info(
+        "RB0661",
+        "more sets would go than allowed",
+        "Nothing was removed. Look at the reasons in the step's log; then raise `max_delete` or mend the policy.",
+        "with: {max_delete: 2}",
+    ),
+    info(
+        "RB0662",
+        "pruning stopped half-way",
+        "What is gone is gone; the next attempt judges afresh and removes the rest.",
+        "a run cancelled while it pruned",
+    ),
+    info(
+        "RB0701",
+        "a server cannot be reached",
+        "Nothing was sent. Check the address, the name service and the network.",
+        "uses: http.check",
+    ),
+    info(
+        "RB0702",
+        "a request cannot be made",
+        "The URL or a header is not valid.",
+        "with: {url: hooks/T000}",
+    ),
+    info(
+        "RB0703",
+        "no answer came",
+        "The request may have been worked on. A message is then `delivered: unknown`.",
+        "a server that dies while it answers",
+    ),
+    info(
+        "RB0704",
+        "a request was refused",
+        "A status from 300 to 499: a wrong or revoked address. It is not sent again.",
+        "a revoked Slack webhook",
+    ),
+    info(
+        "RB0705",
+        "a server takes no more requests now",
+        "Status 429, or 503 with `Retry-After`. The step waits as asked, at most 30 s, and may be retried.",
+        "HTTP 429",
+    ),
+    info(
+        "RB0706",
+        "the answer is not Slack's",
+        "Only status 200 with the body `ok` confirms a message.",
+        "with: {webhook: \"https://example.com\"}",
+    ),
+    info(
+        "RB0707",
+        "an answer is not as expected",
+        "The message names what was expected and what was found.",
+        "with: {expect: {status: [200]}}",
+    ),
+    info(
+        "RB0708",
+        "the HTTP client could not be set up",
+        "TLS could not be initialised on this machine. See the causes.",
+        "no usable root certificates",
+    ),
+    info(
+        "RB0720",
+        "a command failed",
+        "Its exit status is not one of `exit_codes`. The step's log has its output.",
+        "with: {argv: [\"false\"]}",
+    ),
+    info(
+        "RB0721",
+        "a command was killed",
+        "It was ended by a signal, so nobody knows what it had done, unless the step is `idempotent`.",
+        "kill -9 of the command",
+    ),
+    info(
+        "RB0722",
+        "a command was stopped before its end",
+        "The run was cancelled or a timeout passed while it worked.",
+        "runbook cancel",
+    ),
+    info(
+        "RB0740",
+        "nobody can be asked here",
+        "An approval is asked for by the run itself. Answer with `runbook approve`, then `runbook resume`.",
+        "uses: human.approve",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use engine::files;
+
+    use super::*;
+
+    fn used_in(folder: &Path, used: &mut BTreeSet<String>) {
+        for name in files::list(folder).unwrap() {
+            let path = folder.join(&name);
+            if files::facts(&path).unwrap().is_dir() {
+                used_in(&path, used);
+            } else if name != "codes.rs" {
+                let text = files::read_text(&path).unwrap();
+                let codes =
+                    text.match_indices("\"RB0").filter_map(|(at, _)| text.get(at + 1..at + 7));
+                used.extend(codes.map(str::to_owned));
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_in_the_sources_has_an_entry_and_every_entry_is_used() {
+        let mut used = BTreeSet::new();
+        used_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut used);
+        // `RB04xx` are the engine's; steps only compare with them.
+        used.retain(|code| !code.starts_with("RB04"));
+        let listed: BTreeSet<_> = CODES.iter().map(|info| info.code.to_owned()).collect();
+        assert_eq!(used, listed);
+    }
+
+    #[test]
+    fn codes_are_unique_and_in_order() {
+        assert!(CODES.windows(2).all(|pair| pair[0].code < pair[1].code));
+    }
+}
