@@ -154,7 +154,6 @@ pub(crate) enum PlanFormat {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(crate) struct Run {
     /// The runbook.
     #[arg(value_name = "FILE")]
@@ -163,6 +162,7 @@ pub(crate) struct Run {
     pub(crate) params: Params,
     /// Show the plan and stop, as `runbook plan` does.
     #[arg(long)]
+    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) dry_run: bool,
     /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]

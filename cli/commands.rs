@@ -5,6 +5,7 @@ pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod logs;
 pub(crate) mod plan;
+pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod run;
 pub(crate) mod schema;

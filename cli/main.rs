@@ -39,7 +39,7 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Plan(args) => commands::plan::plan(&args, settings),
         Command::Run(args) => commands::run::run(args, settings),
         Command::Resume(args) => commands::run::resume(&args, settings),
-        Command::Report(_) => Err(Failure::new(Exit::Bug, "RB0910", "reports are wired next")),
+        Command::Report(args) => commands::report::report(&args, settings),
         Command::Status(args) => commands::status::status(&args, settings),
         Command::Runs(args) => commands::status::runs(&args, settings),
         Command::Logs(args) => commands::logs::logs(&args, settings),

@@ -4,5 +4,6 @@ pub(crate) mod amount;
 pub(crate) mod lines;
 pub(crate) mod plan;
 pub(crate) mod print;
+pub(crate) mod report;
 pub(crate) mod stream;
 pub(crate) mod table;

@@ -101,7 +101,7 @@ pub(crate) async fn show(args: &BackupsShow) -> Result<Exit, Failure> {
     match args.format {
         Format::Text => print::text(&page(set, &manifest, &proofs)),
         Format::Json => {
-            print::json(&json!({"set": description(set), "manifest": manifest, "proofs": proofs}))
+            print::json(&json!({"set": description(set), "manifest": manifest, "proofs": proofs}));
         }
     }
     Ok(Exit::Done)

@@ -157,7 +157,7 @@ fn wait_for(log: &std::path::Path, text: &str) {
     let begun = Instant::now();
     while !std::fs::read_to_string(log).unwrap_or_default().contains(text) {
         assert!(
-            begun.elapsed() < Duration::from_secs(60),
+            begun.elapsed() < Duration::from_mins(1),
             "`{text}` never stood in {}",
             log.display()
         );

@@ -3,6 +3,7 @@
     clippy::disallowed_methods,
     reason = "these tests start processes, read files and kill what they started"
 )]
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod bad_input;
 mod bed;
