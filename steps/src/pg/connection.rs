@@ -22,9 +22,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// What a session that reads or writes content sets, so that text does not depend on the
-/// server's, the database's or the role's settings. `row_security = off` makes a policy that would hide rows an error.
+/// server's, the database's or the role's settings. Text without an encoding travels as it is.
+/// `row_security = off` makes a policy that would hide rows an error.
 pub const PINS: &str = "\
-    SET client_encoding = 'UTF8'; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
+    SELECT set_config('client_encoding', CASE getdatabaseencoding() \
+    WHEN 'SQL_ASCII' THEN 'SQL_ASCII' ELSE 'UTF8' END, false); SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD'; \
     SET IntervalStyle = 'postgres'; SET extra_float_digits = 3; SET bytea_output = 'hex'; \
     SET xmloption = 'content'; SET search_path = pg_catalog; \
     SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use engine::context::{Progress, StepContext};
+use futures_util::pin_mut;
+use model::step_error::StepError;
 
 /// Bytes between two reports.
 const STRIDE: u64 = 4 << 20;
+
+/// Between two signs of life of something that counts no bytes.
+const TICK: Duration = Duration::from_secs(20);
 
 /// Counts bytes and reports them now and then. Clones count together.
 #[derive(Clone)]
@@ -34,6 +40,23 @@ impl Meter {
                 total,
                 bytes: true,
             });
+        }
+    }
+
+    /// Says every now and then that something without bytes of its own is still being done: an
+    /// index that is built for an hour is no stall.
+    pub(super) async fn while_running<T>(
+        &self,
+        activity: &str,
+        work: impl Future<Output = Result<T, StepError>>,
+    ) -> Result<T, StepError> {
+        pin_mut!(work);
+        loop {
+            self.activity(activity);
+            tokio::select! {
+                done = &mut work => return done,
+                slept = self.ctx.sleep(TICK) => slept?,
+            }
         }
     }
 

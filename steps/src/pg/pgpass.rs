@@ -33,7 +33,6 @@ impl Pgpass {
             ("PGSSLMODE", target.tls.as_str().to_owned()),
             ("PGAPPNAME", application_name(ctx)),
             ("PGCONNECT_TIMEOUT", "15".to_owned()),
-            ("PGCLIENTENCODING", "UTF8".to_owned()),
             // Messages in English: `programs` tells failures apart by their words.
             ("LC_ALL", "C".to_owned()),
         ];

@@ -8,10 +8,10 @@ use engine::memory_host::MemoryHost;
 use engine::registry::DynStep;
 use engine::settings::{ConnectionSettings, StoreSettings};
 use lab::cluster::{Cluster, ClusterOptions};
-use model::node::{Entry, Node, NodeValue, Scalar, ScalarStyle};
+use model::node::Node;
 use model::proof::Level;
 use model::step_error::StepError;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +34,10 @@ pub(crate) fn connection(name: &str, url: &str) -> ConnectionSettings {
 impl Bench {
     /// A cluster with database `shop` made by `sql`.
     pub(crate) fn with(sql: &str) -> Self {
-        Self::on(ClusterOptions::new(), sql)
+        Self::on(&ClusterOptions::new(), sql)
     }
 
-    pub(crate) fn on(options: ClusterOptions, sql: &str) -> Self {
+    pub(crate) fn on(options: &ClusterOptions, sql: &str) -> Self {
         let cluster = options.start().unwrap();
         cluster.create_database("shop").unwrap();
         cluster.execute("shop", sql).unwrap();
@@ -69,6 +69,57 @@ impl Bench {
         self.host.context(step, 1, CancellationToken::new())
     }
 
+    /// Dumps `shop` as step `step`; gives the id of the set.
+    pub(crate) async fn dump(&self, step: &str) -> String {
+        let with = json!({"connection": "prod", "store": "backups", "jobs": 2});
+        let output = run("pg.dump", &with, &self.context(step)).await.unwrap();
+        output["set"].as_str().unwrap().to_owned()
+    }
+
+    /// Verifies a set of `shop` as a step of its own.
+    pub(crate) async fn verify(&self, set: &str, level: &str) -> Result<Value, StepError> {
+        self.clear_proofs(set);
+        let with = json!({"store": "backups", "database": "shop", "scratch": "scratch",
+            "backup": set, "level": level, "jobs": 2});
+        run("pg.verify_backup", &with, &self.context("verify")).await
+    }
+
+    /// The newest proof of a set.
+    pub(crate) fn proof(&self, set: &str) -> Value {
+        let proofs = std::fs::read_dir(self.set(set).join("proofs")).unwrap();
+        let newest = proofs.map(|entry| entry.unwrap().path()).max().unwrap();
+        serde_json::from_slice(&std::fs::read(newest).unwrap()).unwrap()
+    }
+
+    /// The hosts' clocks stand still, so that two proofs of one run would have one name.
+    fn clear_proofs(&self, set: &str) {
+        let proofs = self.set(set).join("proofs");
+        if proofs.exists() {
+            std::fs::remove_dir_all(proofs).unwrap();
+        }
+    }
+
+    /// The folder of a set of `shop`.
+    pub(crate) fn set(&self, set: &str) -> PathBuf {
+        self.store().join("sets/shop").join(set)
+    }
+
+    /// The objects of a set, by path in it, in order; not the manifest, not the proofs.
+    pub(crate) fn objects(&self, set: &str) -> Vec<String> {
+        let manifest: Value =
+            serde_json::from_slice(&std::fs::read(self.set(set).join("manifest.json")).unwrap())
+                .unwrap();
+        let files = manifest["files"].as_array().unwrap();
+        files.iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Databases on the server besides those that every server and this bench has.
+    pub(crate) fn other_databases(&self) -> Vec<String> {
+        let sql = "SELECT datname FROM pg_database
+            WHERE datname NOT IN ('postgres', 'template0', 'template1', 'shop') ORDER BY 1";
+        self.cluster.query("postgres", sql).unwrap()
+    }
+
     /// Runs a step by its kind, as the driver does.
     pub(crate) async fn run(&self, kind: &str, with: Value) -> Result<Value, StepError> {
         let id = kind.replace('.', "_");
@@ -77,26 +128,9 @@ impl Bench {
 }
 
 pub(crate) async fn run(kind: &str, with: &Value, ctx: &StepContext) -> Result<Value, StepError> {
-    step(kind).run(&node(with), ctx).await
+    step(kind).run(&Node::from_json(with), ctx).await
 }
 
 pub(crate) fn step(kind: &str) -> &'static dyn DynStep {
     steps::REGISTRY.step(kind).unwrap()
-}
-
-/// A step's input as the driver hands it over.
-pub(crate) fn node(value: &Value) -> Node {
-    let scalar = |text: String, style| NodeValue::Scalar(Scalar { text, style });
-    let value = match value {
-        Value::Null => NodeValue::Null,
-        Value::Bool(_) | Value::Number(_) => scalar(value.to_string(), ScalarStyle::Rendered),
-        Value::String(text) => scalar(text.clone(), ScalarStyle::Quoted),
-        Value::Array(items) => NodeValue::List(items.iter().map(node).collect()),
-        Value::Object(map) => NodeValue::Map(
-            map.iter()
-                .map(|(key, value)| (key.clone(), Entry { key_span: 0..0, node: node(value) }))
-                .collect(),
-        ),
-    };
-    Node { value, span: 0..0 }
 }

@@ -81,8 +81,9 @@ async fn work_off(work: Arc<Work>, session: Session) -> Result<Vec<Done>, StepEr
             Task::Copy(piece) => copy_piece(&work, &session, piece).await?,
             Task::Count(index) => {
                 let table = &work.tables[index].table;
-                work.meter.activity(&format!("count `{}`", table.table_name()));
-                let rows = count(&session, table).await.map_err(classify::not_applied)?;
+                let activity = format!("count `{}`", table.table_name());
+                let counted = work.meter.while_running(&activity, count(&session, table));
+                let rows = counted.await.map_err(classify::not_applied)?;
                 Done::Counted(index, rows)
             }
         });

@@ -13,20 +13,19 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
     let has = |kind| manifest.files.iter().any(|file| file.kind == kind);
     line(&mut text, "set -euo pipefail");
     line(&mut text, "DB=${DB:?name of the new database}");
-    let _ = writeln!(text, "\n# 1. Are the objects what was written? (needs jq)\n{CHECK}");
+    line(&mut text, "\n# 1. Are the objects what was written?");
+    line(&mut text, &check(manifest));
     if has(FileKind::Globals) {
-        let _ = writeln!(
-            text,
-            "\n# 2. Roles, on a server that does not have them (no passwords):\n# psql -X -d postgres -f {GLOBALS}"
-        );
+        line(&mut text, "\n# 2. Roles, on a server that does not have them (no passwords):");
+        line(&mut text, &format!("# psql -X -d postgres -f {GLOBALS}"));
     }
-    let _ = writeln!(text, "\n# 3. An empty database and its definitions\n{}", create(manifest));
+    line(&mut text, "\n# 3. An empty database and its definitions");
+    line(&mut text, &create(manifest));
     line(&mut text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {SCHEMA}"));
     line(&mut text, "\n# 4. Rows");
-    line(
-        &mut text,
-        "export PGCLIENTENCODING=UTF8 PGOPTIONS='-c search_path=pg_catalog -c DateStyle=ISO,YMD -c IntervalStyle=postgres'",
-    );
+    let encoding = if manifest.server.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
+    line(&mut text, &format!("export PGCLIENTENCODING={encoding}"));
+    line(&mut text, PINNED);
     for table in &manifest.contents.tables {
         rows(&mut text, table);
     }
@@ -36,16 +35,25 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
     }
     positions(&mut text, manifest);
     line(&mut text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
-    line(&mut text, "unset PGOPTIONS");
+    line(&mut text, "unset PGOPTIONS PGCLIENTENCODING");
     line(&mut text, &format!("pg_restore --section=post-data --exit-on-error -d \"$DB\" {SCHEMA}"));
     database_settings(&mut text, manifest);
     line(&mut text, "vacuumdb --analyze-only -d \"$DB\"");
     text
 }
 
+/// The settings under which the rows were read, and those that the database itself has not yet.
+const PINNED: &str = "export PGOPTIONS='-c search_path=pg_catalog -c DateStyle=ISO,YMD \
+-c IntervalStyle=postgres -c row_security=off'";
+
 /// Every object but this text itself, whose hash is not known while it is written.
-const CHECK: &str = "\
-jq -r '.files[] | select(.kind != \"instructions\") | \"\\(.sha256)  \\(.path)\"' manifest.json | sha256sum --check --quiet";
+fn check(manifest: &Manifest) -> String {
+    let sums: String = manifest
+        .files
+        .iter()
+        .fold(String::new(), |text, file| text + &format!("{}  {}\n", file.sha256, file.path));
+    format!("sha256sum --check --quiet <<'SUMS'\n{sums}SUMS")
+}
 
 fn line(text: &mut String, line: &str) {
     text.push_str(line);

@@ -13,7 +13,7 @@ use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::set::SetId;
-use model::set::layout::{MANIFEST, set_folder};
+use model::set::layout::{MANIFEST, database_folder, set_folder};
 use model::step_error::StepError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -133,7 +133,7 @@ impl Step for Dump {
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
         let target = Target::resolve(&ctx.connection(&input.connection).await?)?;
         let store = store::open_named(ctx, &input.store).await?;
-        clear_earlier(ctx, store.as_ref()).await?;
+        clear_earlier(ctx, store.as_ref(), &target.dbname).await?;
         let announced = announce(ctx, &target).await?;
         let folder = announced.folder();
         let written = tokio::select! {
@@ -157,7 +157,15 @@ async fn announce(ctx: &StepContext, target: &Target) -> Result<Announced, StepE
 }
 
 /// Removes what attempts of this step that were killed left behind.
-async fn clear_earlier(ctx: &StepContext, store: &dyn Store) -> Result<(), StepError> {
+async fn clear_earlier(
+    ctx: &StepContext,
+    store: &dyn Store,
+    database: &str,
+) -> Result<(), StepError> {
+    let swept = store.sweep(&database_folder(database)).await?;
+    if swept > 0 {
+        ctx.log(format!("{swept} unfinished objects of writers that were killed were removed"));
+    }
     for announced in Announced::all(ctx) {
         let folder = announced.folder();
         if store.stat(&format!("{folder}/{MANIFEST}")).await?.is_none() {

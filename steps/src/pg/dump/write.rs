@@ -61,7 +61,7 @@ pub(super) async fn write_set(
     let work = work(input, ctx, store, &folder, &snapshot);
     let meter = work.meter.clone();
     let (read, rows) = tokio::try_join!(
-        read(input, &snapshot, &writer, &pg_dump),
+        meter.while_running("definitions", read(input, &snapshot, &writer, &pg_dump)),
         data::copy(Arc::new(work), sessions)
     )?;
     let Read { contents, server, mut files, mut programs } = read;

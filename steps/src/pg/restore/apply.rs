@@ -51,20 +51,20 @@ impl Restore<'_> {
             StepError::permanent("RB0614", "the set has no definitions (`schema.dump`)")
         })?;
         let blobs = stage(self.ctx, self.store, self.set, FileKind::Blobs).await?;
-        meter.activity("restore definitions");
-        self.pg_restore(&schema, &["--section=pre-data"]).await?;
+        let definitions = self.pg_restore(&schema, &["--section=pre-data"]);
+        meter.while_running("restore definitions", definitions).await?;
         self.rows(&meter).await?;
         self.sequences().await?;
         if let Some(blobs) = &blobs {
-            meter.activity("restore large objects");
-            self.pg_restore(blobs, &[]).await?;
+            meter.while_running("restore large objects", self.pg_restore(blobs, &[])).await?;
         }
-        meter.activity("build indexes and constraints");
         let jobs = format!("--jobs={}", self.options.jobs);
-        self.pg_restore(&schema, &["--section=post-data", &jobs]).await?;
-        meter.activity("analyze");
+        let args = ["--section=post-data", &jobs];
+        let rest = self.pg_restore(&schema, &args);
+        meter.while_running("build indexes and constraints", rest).await?;
         let session = connect_pinned(self.ctx, self.target).await?;
-        session.execute_all("analyze the database", "ANALYZE").await?;
+        let analyze = session.execute_all("analyze the database", "ANALYZE");
+        meter.while_running("analyze", analyze).await?;
         session.close().await;
         // The last: they hold for every session from here on.
         self.settings().await
@@ -110,21 +110,12 @@ impl Restore<'_> {
     ) -> Result<(), StepError> {
         let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let session = connect_pinned(self.ctx, self.target).await?;
-        self.pin_encoding(&session).await?;
         while let Some((table, file)) = next() {
             restore_rows(&session, table, self.store, &self.set.folder, file).await?;
             meter.add(&format!("restore `{}`", table.table_name()), file.bytes);
         }
         session.close().await;
         Ok(())
-    }
-
-    /// Text without an encoding is not checked against one, on either way.
-    async fn pin_encoding(&self, session: &Session) -> Result<(), StepError> {
-        if self.set.manifest.server.encoding != "SQL_ASCII" {
-            return Ok(());
-        }
-        session.execute_all("set up a session", "SET client_encoding = 'SQL_ASCII'").await
     }
 
     async fn sequences(&self) -> Result<(), StepError> {

@@ -124,8 +124,9 @@ impl Measure<'_> {
             match task {
                 Task::Count(index) => {
                     let table = &tables[index].table;
-                    self.meter.activity(&format!("count `{}`", table.table_name()));
-                    measured.counts.insert(index, count(&session, table).await?);
+                    let activity = format!("count `{}`", table.table_name());
+                    let rows = self.meter.while_running(&activity, count(&session, table)).await?;
+                    measured.counts.insert(index, rows);
                 }
                 Task::Hash(piece) => {
                     let source = RowSource::of(&tables[piece.table].table, piece.blocks);

@@ -152,7 +152,7 @@ fn refuse_protected(scratch: Option<&Target>) -> Result<(), StepError> {
     match scratch.filter(|target| target.protected) {
         Some(target) => {
             let message = format!("connection `{}` is protected", target.name);
-            Err(StepError::permanent("RB0523", message)
+            Err(StepError::permanent("RB0524", message)
                 .hint("name a scratch connection, which says `protected: false`"))
         }
         None => Ok(()),

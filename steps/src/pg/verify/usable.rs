@@ -71,8 +71,9 @@ async fn amcheck(session: &Session, meter: &Meter) -> Result<Vec<Difference>, St
     let mut differences = Vec::new();
     for row in session.query(RELATIONS, &[]).await.map_err(failed)? {
         let name: String = row.get(1);
-        meter.activity(&format!("amcheck `{name}`"));
-        differences.extend(check_relation(session, &schema, &row, &name).await?);
+        let checked = check_relation(session, &schema, &row, &name);
+        let activity = format!("amcheck `{name}`");
+        differences.extend(meter.while_running(&activity, checked).await?);
     }
     Ok(differences)
 }
