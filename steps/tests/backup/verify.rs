@@ -148,7 +148,8 @@ async fn an_edited_manifest_is_refused() {
     let path = bench.set(&set).join("manifest.json");
     let whole = fs::read(&path).unwrap();
     let table = |manifest: &mut Value| manifest["contents"]["tables"][0].clone();
-    let cases: [(&dyn Fn(&mut Value), &str); 6] = [
+    type Edit<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(Edit<'_>, &str); 6] = [
         (&|m| m["contents"]["tables"][0]["rows"] = json!(10), "`public.a` 10 rows"),
         (&|m| m["contents"]["tables"][0]["hash"] = json!("0".repeat(64)), "public.a"),
         (&|m| m["contents"]["tables"] = json!([table(m)]), "public.b"),

@@ -9,7 +9,7 @@ use model::set::manifest::{File, FileKind, Table};
 use model::step_error::StepError;
 
 use super::stage::{Staged, stage};
-use crate::pg::connection::{Session, connect_pinned};
+use crate::pg::connection::connect_pinned;
 use crate::pg::copy::restore_rows;
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, conninfo};
