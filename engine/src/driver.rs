@@ -167,8 +167,12 @@ impl Driver {
                     Command::WaitUntil(at) => until = Some(at),
                     Command::Rest(status) => rest = Some(status),
                     command => {
+                        let failed = self.state.failed_step().is_some();
                         self.enact(command)?;
                         acted = true;
+                        if !failed && self.state.failed_step().is_some() {
+                            break;
+                        }
                     }
                 }
             }

@@ -110,6 +110,16 @@ async fn a_condition_that_does_not_hold_skips_its_step() {
 }
 
 #[tokio::test]
+async fn a_condition_that_cannot_be_told_fails_its_step_and_nothing_starts_beside_it() {
+    let ground = Ground::new();
+    let mut steps = vec![ground.step("a", &[], &["ok"]), ground.step("b", &[], &["ok"])];
+    steps[0].condition = Some("params.absent > 1".to_owned());
+    let run = assert_status(&ground.run(plan(steps)).await, RunStatus::Failed);
+    assert_eq!(ground.names(run)[2..], ["step_failed a", "step_not_run b", "run_finished"]);
+    assert_eq!((ground.count("a"), ground.count("b")), (0, 0));
+}
+
+#[tokio::test]
 async fn outputs_reach_the_steps_that_refer_to_them() {
     let ground = Ground::new();
     let first = with(ground.step("a", &[], &["ok"]), "text", json!("{{ vars.greeting }}"));

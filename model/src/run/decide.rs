@@ -65,8 +65,9 @@ pub enum Command {
     },
 }
 
-/// What to do next in `state` at `now`. The events of all commands are applied before the next
-/// call; `WaitUntil` and `Rest` have none.
+/// What to do next in `state` at `now`. The events of the commands are applied in order before
+/// the next call; `WaitUntil` and `Rest` have none. When a step fails before its start, because
+/// its `if` or its input cannot be rendered, the commands behind it are void.
 pub fn decide(state: &RunState, now: Timestamp) -> Vec<Command> {
     if state.created.is_none() || state.finished.is_some() {
         return Vec::new();
@@ -75,7 +76,10 @@ pub fn decide(state: &RunState, now: Timestamp) -> Vec<Command> {
     settle_ended(state, now, &mut commands);
     stop_idle(state, &mut commands);
     close_questions(state, now, &mut commands);
-    start_due(state, now, &mut commands);
+    // What ended may forbid a start: it is applied first.
+    if commands.is_empty() {
+        start_due(state, now, &mut commands);
+    }
     if !commands.is_empty() {
         return commands;
     }

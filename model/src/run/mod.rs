@@ -9,4 +9,10 @@ pub mod step_state;
 mod transition;
 
 #[cfg(test)]
+mod property_tests;
+#[cfg(test)]
+mod rule_tests;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
 pub(crate) mod testing;
