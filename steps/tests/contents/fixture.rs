@@ -50,24 +50,45 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
+    /// A server with both samples.
     pub(crate) fn start() -> Self {
+        let fixture = Self::of(Sample::Application, &Sample::Application.sql());
+        fixture.add(Sample::Awkward, &Sample::Awkward.sql());
+        fixture
+    }
+
+    /// A server with one database, made by `sql`, in the place of a sample.
+    pub(crate) fn of(sample: Sample, sql: &str) -> Self {
         let cluster = Cluster::start(&ClusterOptions::new()).unwrap();
-        for sample in Sample::ALL {
-            cluster.create_database(sample.source()).unwrap();
-            cluster.execute(sample.source(), &sample.sql()).unwrap();
-        }
-        Self { cluster, copies: AtomicU32::new(0) }
+        let fixture = Self { cluster, copies: AtomicU32::new(0) };
+        fixture.add(sample, sql);
+        fixture
+    }
+
+    fn add(&self, sample: Sample, sql: &str) {
+        self.cluster.create_database(sample.source()).unwrap();
+        self.cluster.execute(sample.source(), sql).unwrap();
+    }
+
+    /// Roles and tablespaces.
+    pub(crate) fn dump_globals(&self) -> String {
+        run(self.cluster.command("pg_dumpall").arg("--globals-only"))
     }
 
     /// Dumps the sample and restores it into a new database, with its settings.
     pub(crate) async fn restore(&self, sample: Sample, contents: &Contents) {
+        self.restore_on(&self.cluster, sample, contents).await;
+    }
+
+    /// The same on another server.
+    pub(crate) async fn restore_on(&self, to: &Cluster, sample: Sample, contents: &Contents) {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("dump");
         run(self.cluster.command("pg_dump").arg("-Fc").arg("-f").arg(&file).arg(sample.source()));
-        self.cluster.create_database(sample.copy()).unwrap();
-        let mut restore = self.cluster.command("pg_restore");
+        to.create_database(sample.copy()).unwrap();
+        let mut restore = to.command("pg_restore");
         run(restore.arg("--exit-on-error").arg("-d").arg(sample.copy()).arg(&file));
-        let client = self.connect(sample.copy()).await;
+        let client = connect(to, sample.copy(), USER).await;
         for statement in settings::statements(&contents.objects, sample.copy()) {
             client.batch_execute(&statement).await.unwrap();
         }
@@ -93,25 +114,30 @@ impl Fixture {
 
     /// What the database holds, with counts, hashes and large objects.
     pub(crate) async fn contents(&self, database: &str, scope: &Scope) -> Contents {
-        let client = self.connect(database).await;
-        client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
-        let mut contents = catalogue::capture(&client, scope).await.unwrap();
-        catalogue::measure(&client, &mut contents, true).await.unwrap();
-        if *scope == Scope::Full {
-            catalogue::read_large_objects(&client, &mut contents).await.unwrap();
-        }
-        client.batch_execute("COMMIT").await.unwrap();
-        contents
+        contents_on(&self.cluster, database, scope).await
     }
+}
 
-    async fn connect(&self, database: &str) -> Client {
-        let mut config = tokio_postgres::Config::new();
-        config.host_path(self.cluster.host_dir()).port(self.cluster.port());
-        let (client, pump) = config.user(USER).dbname(database).connect(NoTls).await.unwrap();
-        tokio::spawn(pump);
-        client.batch_execute(connection::PINS).await.unwrap();
-        client
+/// What a database of that server holds, with counts, hashes and large objects.
+pub(crate) async fn contents_on(cluster: &Cluster, database: &str, scope: &Scope) -> Contents {
+    let client = connect(cluster, database, USER).await;
+    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.unwrap();
+    let mut contents = catalogue::capture(&client, scope).await.unwrap();
+    catalogue::measure(&client, &mut contents, true).await.unwrap();
+    if *scope == Scope::Full {
+        catalogue::read_large_objects(&client, &mut contents).await.unwrap();
     }
+    client.batch_execute("COMMIT").await.unwrap();
+    contents
+}
+
+pub(crate) async fn connect(cluster: &Cluster, database: &str, role: &str) -> Client {
+    let mut config = tokio_postgres::Config::new();
+    config.host_path(cluster.host_dir()).port(cluster.port());
+    let (client, pump) = config.user(role).dbname(database).connect(NoTls).await.unwrap();
+    tokio::spawn(pump);
+    client.batch_execute(connection::PINS).await.unwrap();
+    client
 }
 
 /// Replaces what a manifest only records by what the source has.
@@ -122,8 +148,9 @@ pub(crate) fn keep_recorded(source: &Contents, objects: &mut Vec<CatalogueObject
     objects.sort();
 }
 
-fn run(command: &mut Command) {
+fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {stderr}");
+    String::from_utf8(output.stdout).unwrap()
 }

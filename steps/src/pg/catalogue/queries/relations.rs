@@ -15,6 +15,7 @@ pub(super) const QUERIES: &[Query] = &[
     tables(Category::Constraint, CONSTRAINT_INDEX),
     tables(Category::Index, INDEX),
     tables(Category::Statistics, STATISTICS),
+    since(14_00_00, tables(Category::Statistics, STATISTICS_EXPRESSIONS)),
     tables(Category::View, VIEW),
     tables(Category::MaterializedView, MATERIALIZED_VIEW),
     tables(Category::ReplicaIdentity, REPLICA_IDENTITY),
@@ -108,10 +109,21 @@ WHERE (i.indisvalid OR r.relkind = 'I') AND NOT EXISTS (
 
 const STATISTICS: &str = "
 SELECT format('%I.%I', n.nspname, s.stxname), r.identity, jsonb_build_object(
-  'definition', pg_get_statisticsobjdef(s.oid),
+  'table', r.identity, 'kinds', (SELECT string_agg(k::text, ', ' ORDER BY k)
+    FROM unnest(s.stxkind) k WHERE k <> 'e'),
+  'columns', (SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attname)
+    FROM pg_attribute a WHERE a.attrelid = s.stxrelid AND a.attnum = ANY (s.stxkeys)),
   'target', CASE WHEN s.stxstattarget >= 0 THEN s.stxstattarget END)
 FROM pg_statistic_ext s JOIN rel r ON r.oid = s.stxrelid
   JOIN pg_namespace n ON n.oid = s.stxnamespace";
+
+/// Not the whole definition, which is printed without the parentheses that tell forms apart.
+const STATISTICS_EXPRESSIONS: &str = "
+SELECT format('%I.%I', n.nspname, s.stxname), r.identity, jsonb_build_object('expressions',
+  array_to_string(pg_get_statisticsobjdef_expressions(s.oid), ', '))
+FROM pg_statistic_ext s JOIN rel r ON r.oid = s.stxrelid
+  JOIN pg_namespace n ON n.oid = s.stxnamespace
+WHERE s.stxexprs IS NOT NULL";
 
 const VIEW: &str = "
 SELECT r.identity, NULL,
