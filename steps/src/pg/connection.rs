@@ -31,7 +31,7 @@ pub const PINS: &str = "\
     SET xmloption = 'content'; SET search_path = pg_catalog; \
     SET standard_conforming_strings = on; SET row_security = off; SET statement_timeout = 0; \
     SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-    SET quote_all_identifiers = off; SET synchronize_seqscans = off";
+    SET quote_all_identifiers = off; SET synchronize_seqscans = off; SET jit = off";
 
 /// An open connection. Dropping it cancels the statement that runs and ends the session;
 /// [`Session::close`] ends an idle one politely.

@@ -8,7 +8,7 @@ mod fixture;
 use lab::cluster::{ClusterOptions, USER};
 use model::proof::Level;
 use model::set::manifest::{Scope, TableName};
-use model::set::{Category, Contents, compare};
+use model::set::{CatalogueObject, Category, Contents, compare};
 use steps::pg::catalogue;
 
 use crate::damage::{CASES, Damage};
@@ -30,12 +30,28 @@ async fn a_restored_copy_reads_the_same() {
         assert_eq!(comparison.checked.sequences, source.sequences.len() as u64);
         let definitions: u64 = comparison.checked.definitions.values().sum();
         assert!(definitions > 200, "{definitions} definitions");
+        assert_eq!(without_owner(&source), Vec::<&str>::new());
         assert_eq!(source.objects, {
             let mut objects = copy.objects;
             fixture::keep_recorded(&source, &mut objects);
             objects
         });
     }
+}
+
+/// Objects whose owner or privileges were not read.
+fn without_owner(contents: &Contents) -> Vec<&str> {
+    use Category::{
+        Domain, Enum, Function, Grant, MaterializedView, Owner, Schema, Table, Type, View,
+    };
+    let has = |category: Category, identity: &str| {
+        let belongs = |object: &CatalogueObject| object.belongs_to.as_deref() == Some(identity);
+        contents.objects.iter().any(|object| object.category == category && belongs(object))
+    };
+    let owned = [Table, View, MaterializedView, Function, Schema, Type, Enum, Domain];
+    let objects = contents.objects.iter().filter(|object| owned.contains(&object.category));
+    let names = objects.map(|object| object.identity.as_str());
+    names.filter(|name| !has(Owner, name) || !has(Grant, name)).collect()
 }
 
 #[tokio::test]

@@ -23,9 +23,9 @@ const OWNER: &str = concat!(
   jsonb_build_object('owner', o.owner::regrole::text)
 FROM owned o, pg_identify_object(o.classid, o.objid, 0) i
 WHERE NOT EXISTS (SELECT FROM member m WHERE m.classid = o.classid AND m.objid = o.objid)
-  AND NOT EXISTS (SELECT FROM pg_depend d WHERE o.classid = 'pg_class'::regclass
-    AND d.classid = o.classid AND d.objid = o.objid AND d.refclassid = 'pg_class'::regclass
-    AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i'))"
+  AND NOT EXISTS (SELECT FROM pg_depend d JOIN rel r ON r.oid = d.objid AND r.relkind = 'S'
+    WHERE d.classid = o.classid AND d.objid = o.objid AND d.refclassid = 'pg_class'::regclass
+      AND d.refobjsubid > 0 AND d.deptype IN ('a', 'i'))"
 );
 
 const SUBSCRIPTION_OWNER: &str = "
@@ -73,19 +73,19 @@ FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attacl IS NOT NULL
 WHERE NOT a.attisdropped"
 );
 
-/// Privileges on the system's objects and on members of extensions, where they are not the ones
+/// Privileges on the objects of `pg_catalog` and on members of extensions, where they are not the ones
 /// that the installation gave (<https://www.postgresql.org/docs/current/catalog-pg-init-privs.html>).
 const CHANGED_GRANT: &str = concat!(
     ", given AS (
-  SELECT 'pg_class'::regclass AS classid, oid AS objid, 0 AS objsubid, relowner AS owner,
-    relacl AS acl FROM pg_class
-  UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, c.relowner, a.attacl
+  SELECT 'pg_class'::regclass AS classid, oid AS objid, 0 AS objsubid, relnamespace AS schema,
+    relowner AS owner, relacl AS acl FROM pg_class
+  UNION ALL SELECT 'pg_class'::regclass, a.attrelid, a.attnum, c.relnamespace, c.relowner, a.attacl
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE a.attacl IS NOT NULL
-  UNION ALL SELECT 'pg_proc'::regclass, oid, 0, proowner, proacl FROM pg_proc
-  UNION ALL SELECT 'pg_type'::regclass, oid, 0, typowner, typacl FROM pg_type
-  UNION ALL SELECT 'pg_language'::regclass, oid, 0, lanowner, lanacl FROM pg_language
-  UNION ALL SELECT 'pg_namespace'::regclass, n.oid, 0, n.nspowner, n.nspacl FROM pg_namespace n
-  WHERE n.oid NOT IN (SELECT oid FROM ns))
+  UNION ALL SELECT 'pg_proc'::regclass, oid, 0, pronamespace, proowner, proacl FROM pg_proc
+  UNION ALL SELECT 'pg_type'::regclass, oid, 0, typnamespace, typowner, typacl FROM pg_type
+  UNION ALL SELECT 'pg_language'::regclass, oid, 0, 'pg_catalog'::regnamespace, lanowner, lanacl
+  FROM pg_language
+  UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, oid, nspowner, nspacl FROM pg_namespace)
 SELECT i.type || ' ' || i.identity, NULL, ",
     privileges!("o.acl", "o.owner"),
     "
@@ -93,7 +93,7 @@ FROM given o LEFT JOIN pg_init_privs p
     ON p.classoid = o.classid AND p.objoid = o.objid AND p.objsubid = o.objsubid,
   pg_identify_object(o.classid, o.objid, o.objsubid) i
 WHERE o.acl IS NOT NULL
-  AND ((o.objid < 16384 AND NOT (o.classid = 'pg_namespace'::regclass AND o.objid = 2200))
+  AND ((o.objid < 16384 AND o.schema = 'pg_catalog'::regnamespace)
     OR EXISTS (SELECT FROM member m WHERE m.classid = o.classid AND m.objid = o.objid))
   AND ARRAY(SELECT unnest(o.acl)::text ORDER BY 1)
     <> ARRAY(SELECT unnest(p.initprivs)::text ORDER BY 1)"
