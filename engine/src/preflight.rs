@@ -87,6 +87,20 @@ pub async fn preflight(
     findings.verdict(redactor)
 }
 
+/// Logs in, unless the run itself makes the database that the connection leads to.
+async fn look(
+    name: &str,
+    made: &[&String],
+    renderer: &Renderer,
+    probes: &dyn Probes,
+) -> Result<Option<ServerFacts>, StepError> {
+    let settings = renderer.connection(name).await?;
+    if settings.dbname.as_ref().is_some_and(|database| made.contains(&database)) {
+        return Ok(None);
+    }
+    probes.connection(&settings).await.map(Some)
+}
+
 /// How the steps so far ended, as a condition may ask.
 struct Assumed {
     failed: bool,
@@ -131,10 +145,14 @@ impl Findings {
         let uses = steps.iter().flat_map(|step| &step.footprint.connections);
         let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
         let mut servers = BTreeMap::new();
+        let made: Vec<&String> =
+            steps.iter().flat_map(|step| &step.footprint.makes_databases).collect();
         for name in names {
-            let facts = async { probes.connection(&renderer.connection(name).await?).await };
-            match facts.await {
-                Ok(facts) => {
+            match look(name, &made, renderer, probes).await {
+                Ok(None) => {
+                    self.checks.push(format!("connection `{name}`: the run makes its database"));
+                }
+                Ok(Some(facts)) => {
                     let version = facts.version_num;
                     let shown = format!("{}.{}", version / 10_000, version % 10_000);
                     self.checks.push(format!("connection `{name}` logs in to PostgreSQL {shown}"));

@@ -30,6 +30,9 @@ pub struct Footprint {
     /// Programs it starts, found on `PATH` by the preflight stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
+    /// Names of databases it makes: a connection to one of them is not there before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makes_databases: Vec<String>,
     /// Locks it takes in a database, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
@@ -75,6 +78,7 @@ impl Footprint {
             stores: Vec::new(),
             endpoints: Vec::new(),
             tools: Vec::new(),
+            makes_databases: Vec::new(),
             locks: Vec::new(),
             waits_for_person: false,
         }
@@ -156,6 +160,13 @@ impl Footprint {
             not_older_than_server: Some(connection.to_owned()),
             package: Some("postgresql-client".to_owned()),
         });
+        self
+    }
+
+    /// Adds a database that it makes.
+    #[must_use]
+    pub fn makes_database(mut self, name: &str) -> Self {
+        self.makes_databases.push(name.to_owned());
         self
     }
 

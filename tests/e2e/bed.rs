@@ -99,6 +99,21 @@ impl Bed {
         folders(&sets).into_iter().filter(committed).collect()
     }
 
+    /// A `PATH` on which `program` tells its version and then fails.
+    pub(crate) fn failing(&self, program: &str) -> String {
+        let folder = self.folder().join("failing");
+        std::fs::create_dir(&folder).expect("the folder is made");
+        let real = self.cluster.program(program);
+        let script = format!(
+            "#!/bin/sh\ncase \"$*\" in *--version*) exec {} --version;; esac\necho broken >&2\nexit 1\n",
+            real.display()
+        );
+        std::fs::write(folder.join(program), script).expect("the program is written");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.join(program), mode).expect("it is executable");
+        format!("{}:{}", folder.display(), std::env::var("PATH").expect("there is a PATH"))
+    }
+
     /// How often the server's own log holds `text`: effects seen from outside.
     pub(crate) fn server_saw(&self, text: &str) -> usize {
         let log = std::fs::read_to_string(self.cluster.log()).expect("the server's log reads");

@@ -1,6 +1,6 @@
 //! The main job: dump, prove, prune, notify, report; and the set that must be refused.
 
-use crate::bed::{Bed, of_type};
+use crate::bed::{Bed, Ended, of_type};
 
 fn sample() -> String {
     lab::sample::application(2_000)
@@ -88,9 +88,8 @@ fn after_a_failing_night_nothing_is_pruned() {
     // The floor of two proven sets holds although the policy keeps one.
     assert_eq!(bed.sets().len(), 2);
     let before = bed.sets();
-    bed.cluster.execute("app", "alter database app set statement_timeout = '1ms'").unwrap();
-    let failed = bed.runbook(&daily);
-    bed.cluster.execute("postgres", "alter database app reset statement_timeout").unwrap();
-    assert_ne!(failed.status, Some(0), "the night fails");
+    let path = bed.failing("pg_dump");
+    let failed = Ended::of(bed.command(&daily).env("PATH", path).output().unwrap());
+    failed.expect(1);
     assert_eq!(bed.sets(), before);
 }

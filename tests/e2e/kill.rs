@@ -84,10 +84,11 @@ fn undisturbed(bed: &Bed) -> (Undisturbed, Effects) {
 fn killed_and_resumed(bed: &Bed, fail_point: &str) -> Ended {
     let killed = bed.command(&RUN).env("RUNBOOK_FAILPOINT", fail_point).output().unwrap();
     assert_eq!(killed.status.signal(), Some(9), "{fail_point}: {}", Ended::of(killed).stderr);
-    if bed.runs().is_empty() || bed.journal().is_empty() {
-        return bed.runbook(&RUN);
+    match bed.runs().pop() {
+        Some(run) if !bed.journal().is_empty() => bed.runbook(&["resume", &run]),
+        // Nothing was durable, so nothing was begun.
+        _ => bed.runbook(&RUN),
     }
-    bed.runbook(&["resume"])
 }
 
 fn check(bed: &Bed, whole: &Undisturbed, expected: Effects, seq: u64, side: &str) {

@@ -152,6 +152,7 @@ impl Step for CreateDatabase {
         let Input { connection, database, .. } = input;
         Footprint::new(Effect::Reversible, Repeat::Observable)
             .writes_connection(connection)
+            .makes_database(database)
             .writes(format!("makes database `{database}` on the server of `{connection}`"))
     }
 

@@ -80,8 +80,9 @@ impl Step for RestoreDatabase {
             .reads(format!("a set in store `{}`", input.store))
             .writes(format!("new database `{}`", input.database))
             .writes_connection(&input.connection)
+            .makes_database(&input.database)
             .store(&input.store)
-            .tool("pg_restore")
+            .pg_tool("pg_restore", &input.connection)
     }
 
     fn example() -> Output {
