@@ -1,6 +1,7 @@
 //! Effects and the one loop: the driver, executors, journal, locks, secrets and processes.
 
 pub mod clock;
+pub mod codes;
 pub mod context;
 pub mod driver;
 pub mod environment;

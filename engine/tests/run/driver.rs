@@ -384,3 +384,29 @@ async fn a_preflight_that_fails_leaves_nothing_and_names_everything() {
     assert_eq!(problems, [("RB0420", secret), ("RB0430", "`no_such_program` is not on `PATH`")]);
     assert!(!ground.state.path().exists());
 }
+
+#[test]
+fn a_plan_assumes_every_step_and_leaves_nothing() {
+    let ground = Ground::new();
+    let mut steps = approval(&ground, 2);
+    steps[0].with["approvers"] = json!(["dana", "eve"]);
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let records = engine::modes::plan_only(plan(steps), start(), REGISTRY, now).unwrap();
+    let names: Vec<String> = records.iter().map(|record| name(&record.event)).collect();
+    assert_eq!(
+        names,
+        [
+            "run_created",
+            "approval_requested confirm",
+            "approval_answered confirm",
+            "approval_answered confirm",
+            "step_succeeded confirm",
+            "step_started act",
+            "step_succeeded act",
+            "run_finished"
+        ]
+    );
+    assert!(records.iter().all(|record| record.stamp.at == now));
+    assert_eq!(ground.count("act"), 0);
+    assert!(!ground.state.path().exists());
+}

@@ -1,0 +1,43 @@
+//! The journal's form, version 1, is frozen: this file is read and written again byte for byte.
+
+use model::journal::{Chain, read};
+use model::run::event::Event;
+use model::run::state::RunState;
+
+const JOURNAL: &str = include_str!("formats/journal-1.jsonl");
+const PAGE: &str = include_str!("../../docs/formats/journal.md");
+
+/// The names of all events, as serde knows them.
+fn all_types() -> Vec<String> {
+    let error = serde_json::from_str::<Event>("{\"type\":\"?\",\"data\":{}}").unwrap_err();
+    let text = error.to_string();
+    let names = text.split('`').skip(3).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_frozen_journal_reads_and_is_written_again_byte_for_byte() {
+    let journal = read(JOURNAL.as_bytes()).unwrap();
+    let mut chain = Chain::default();
+    let again: String =
+        journal.records.iter().map(|record| chain.seal(&record.stamp, &record.event)).collect();
+    assert_eq!(again, JOURNAL);
+    assert_eq!(chain, journal.chain);
+}
+
+#[test]
+fn the_frozen_journal_holds_every_event_and_the_page_describes_each() {
+    let journal = read(JOURNAL.as_bytes()).unwrap();
+    let names = all_types();
+    assert_eq!(names.len(), 24);
+    for name in names {
+        let kind = format!("\"type\":\"{name}\"");
+        assert!(JOURNAL.contains(&kind), "`{name}` is not in the file");
+        assert!(PAGE.contains(&format!("| `{name}` |")), "`{name}` is not on the page");
+    }
+    let mut state = RunState::new();
+    for record in &journal.records {
+        state.apply(record.stamp.at, &record.event).unwrap();
+    }
+    assert!(state.finished().is_some());
+}
