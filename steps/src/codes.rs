@@ -155,8 +155,14 @@ pub const CODES: &[CodeInfo] = &[
     info(
         "RB0523",
         "this is not the place that was meant",
-        "The server is not the expected one, or the connection is protected where only scratch may be used.",
+        "The server is not the expected one.",
         "with: {connection: prod, expect: {primary: true}}",
+    ),
+    info(
+        "RB0524",
+        "the scratch connection is protected",
+        "A scratch database is made and dropped again, which a protected connection never allows. Name another connection, one that says `protected: false`.",
+        "with: {store: backups, database: lms, scratch: prod}",
     ),
     info(
         "RB0550",

@@ -46,10 +46,15 @@ pub(super) async fn begin(
     read_only: bool,
 ) -> Result<Session, StepError> {
     let session = connect_named(ctx, connection).await?;
+    begin_on(&session, read_only).await?;
+    Ok(session)
+}
+
+/// Begins a transaction on a session that is open.
+pub(super) async fn begin_on(session: &Session, read_only: bool) -> Result<(), StepError> {
     let mode = if read_only { "READ ONLY" } else { "READ WRITE" };
     let begun = session.execute_all("begin", &format!("{SETTINGS}; BEGIN {mode}")).await;
-    begun.map_err(classify::not_applied)?;
-    Ok(session)
+    begun.map_err(classify::not_applied)
 }
 
 impl Asked<'_> {

@@ -61,7 +61,7 @@ pub struct Input {
 /// What must hold of an answer; at least one is needed.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Expect {
+pub(super) struct Expect {
     /// The first value is this one.
     equals: Option<Value>,
     /// The first value is a number and at least this.
@@ -124,7 +124,7 @@ fn shown(value: Option<&Value>) -> String {
 }
 
 impl Expect {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         let Self { equals, min, max, not_null, rows, min_rows, max_rows } = self;
         let values = [equals.is_some(), min.is_some(), max.is_some(), not_null.is_some()];
         let counts = [rows, min_rows, max_rows].map(Option::is_some);
@@ -132,7 +132,7 @@ impl Expect {
     }
 
     /// What does not hold: each as `expected ..., found ...`.
-    fn unmet(&self, found: &Rows) -> Vec<String> {
+    pub(super) fn unmet(&self, found: &Rows) -> Vec<String> {
         let mut unmet = self.unmet_values(found.first.as_ref());
         let mut rows = |holds: bool, expected: &str, number: u64| {
             if !holds {

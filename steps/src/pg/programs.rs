@@ -26,13 +26,7 @@ pub(super) struct ClientProgram {
 impl ClientProgram {
     /// Finds the program and asks for its version.
     pub(super) async fn find(ctx: &StepContext, name: &'static str) -> Result<Self, StepError> {
-        let program = Program::new(name).arg("--version").with_stdout();
-        let mut child = program.start(ctx).await?;
-        let mut text = String::new();
-        if let Some(mut stdout) = child.stdout() {
-            stdout.read_to_string(&mut text).await.ok();
-        }
-        child.wait().await?;
+        let text = output_offline(ctx, name, &["--version".to_owned()]).await?;
         let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
         let major = version.and_then(major_version);
         let (Some(version), Some(major)) = (version, major) else {
@@ -75,14 +69,22 @@ pub(super) async fn run(
     succeeded(&child.wait().await?)
 }
 
-/// Runs a program that needs no server.
-pub(super) async fn run_offline(
+/// Runs a program that needs no server; gives what it prints.
+pub(super) async fn output_offline(
     ctx: &StepContext,
     name: &str,
     args: &[String],
-) -> Result<(), StepError> {
-    let child = Program::new(name).args(args).env("LC_ALL", "C").start(ctx).await?;
-    succeeded(&child.wait().await?)
+) -> Result<String, StepError> {
+    let program = Program::new(name).args(args).env("LC_ALL", "C").with_stdout();
+    let mut child = program.start(ctx).await?;
+    let mut printed = Vec::new();
+    if let Some(mut stdout) = child.stdout() {
+        while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
+            printed.extend_from_slice(&chunk);
+        }
+    }
+    succeeded(&child.wait().await?)?;
+    Ok(String::from_utf8_lossy(&printed).into_owned())
 }
 
 /// Runs a program and stores what it prints as a new object.

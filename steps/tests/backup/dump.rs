@@ -263,6 +263,26 @@ async fn what_is_excluded_is_recorded_and_the_rest_is_proven() {
     assert_eq!(proof["excluded"], json!([said]));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_of_some_tables_restores_by_itself() {
+    let bench = Bench::with(&lab::sample::application(1_000));
+    let mut with = with();
+    with["tables"] = json!(["lms.enrolments", "billing.payments", "audit.log"]);
+    let output = run("pg.dump", &with, &bench.context("dump")).await.unwrap();
+    let set = output["set"].as_str().unwrap();
+    assert_eq!(output["tables"], json!(7), "two tables, five partitions");
+    let proof = bench.verify(set, "identical").await.unwrap();
+    assert_eq!((&proof["tables"], &proof["rows"]), (&json!(7), &output["rows"]));
+    let with = json!({"connection": "scratch", "store": "backups", "source": "shop",
+        "backup": set, "database": "copy"});
+    run("pg.restore", &with, &bench.context("restore")).await.unwrap();
+    let keys =
+        "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 1";
+    assert_eq!(bench.cluster.query("copy", keys).unwrap(), ["payments_enrolment"]);
+    let users = "SELECT count(*) FROM lms.users";
+    assert_eq!(bench.cluster.query_one("copy", users).unwrap(), "0");
+}
+
 /// Names the server for the half of a test that runs in a process of its own.
 const CHILD: &str = "RUNBOOK_TEST_URL";
 

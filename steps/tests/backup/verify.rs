@@ -197,3 +197,26 @@ async fn what_a_dead_run_left_is_dropped_when_its_lease_has_ended() {
     bench.verify(&set, "restorable").await.unwrap();
     assert_eq!(bench.other_databases(), ["rb_verify_living", "rb_verify_of_a_person"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_set_is_usable_when_its_assertions_hold() {
+    let bench = Bench::with("CREATE TABLE a AS SELECT generate_series(1, 9) AS n");
+    let set = bench.dump("dump").await;
+    let with = |min: u32| {
+        json!({"store": "backups", "database": "shop", "scratch": "scratch", "backup": set,
+            "level": "usable", "assertions": [
+                {"query": "SELECT count(*) FROM a", "expect": {"min": min}, "message": "rows"},
+                {"query": "SELECT n FROM a WHERE n = $1", "params": [7], "expect": {"rows": 1}}]})
+    };
+    let refusal = run("pg.verify_backup", &with(10), &bench.context("verify")).await;
+    refused(&bench, &set, refusal, "assertion `rows`: expected at least 10, found `9`");
+    assert_eq!(bench.proof(&set)["reached"], "identical");
+    std::fs::remove_dir_all(bench.set(&set).join("proofs")).unwrap();
+    let output = run("pg.verify_backup", &with(9), &bench.context("verify")).await.unwrap();
+    assert_eq!(output["level"], "usable");
+    std::fs::remove_dir_all(bench.set(&set).join("proofs")).unwrap();
+    let mut broken = with(9);
+    broken["assertions"][0]["query"] = json!("SELECT count(*) FROM missing");
+    let refusal = run("pg.verify_backup", &broken, &bench.context("verify")).await;
+    refused(&bench, &set, refusal, "\"missing\" does not exist");
+}

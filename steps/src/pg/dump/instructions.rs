@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use model::set::layout::{BLOBS, GLOBALS, RESTORE, SCHEMA};
-use model::set::manifest::{FileKind, Manifest, Table, TableData};
+use model::set::manifest::{FileKind, Manifest, Scope, Table, TableData};
 
 use crate::pg::{settings, sql};
 
@@ -36,11 +36,22 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
     positions(&mut text, manifest);
     line(&mut text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
     line(&mut text, "unset PGOPTIONS PGCLIENTENCODING");
-    line(&mut text, &format!("pg_restore --section=post-data --exit-on-error -d \"$DB\" {SCHEMA}"));
+    let list = match manifest.contents.scope {
+        Scope::Full => "",
+        Scope::Tables(_) => PARTIAL,
+    };
+    line(
+        &mut text,
+        &format!("pg_restore --section=post-data --exit-on-error{list} -d \"$DB\" {SCHEMA}"),
+    );
     database_settings(&mut text, manifest);
     line(&mut text, "vacuumdb --analyze-only -d \"$DB\"");
     text
 }
+
+/// With the rows of some tables only, what needs the rows of others cannot be restored.
+const PARTIAL: &str =
+    " -L <(pg_restore -l schema.dump | grep -v 'FK CONSTRAINT\\|MATERIALIZED VIEW DATA')";
 
 /// The settings under which the rows were read, and those that the database itself has not yet.
 const PINNED: &str = "export PGOPTIONS='-c search_path=pg_catalog -c DateStyle=ISO,YMD \

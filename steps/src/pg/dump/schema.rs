@@ -4,13 +4,12 @@
 use engine::context::StepContext;
 use model::set::Category;
 use model::set::layout::{BLOBS, GLOBALS, SCHEMA};
-use model::set::manifest::{Exclusion, File, FileKind, Program, Scope, TableName};
+use model::set::manifest::{Exclusion, File, FileKind, Program, Scope};
 use model::step_error::{ErrorClass, StepError};
 
 use super::snapshot::Snapshot;
 use crate::pg::classify;
 use crate::pg::programs::{ClientProgram, store_output};
-use crate::pg::sql;
 use crate::pg::target::Target;
 use crate::store::Store;
 
@@ -57,12 +56,10 @@ impl Writer<'_> {
     ) -> Result<Made, StepError> {
         let mut args = common(snapshot);
         args.extend(["--section=pre-data", "--section=post-data"].map(str::to_owned));
-        if let Scope::Tables(tables) = scope {
-            args.extend(tables.iter().map(|table| format!("--table={}", pattern(table))));
-            // A partition is a table of its own to `pg_dump`.
-            let partitions = snapshot.tables.iter().map(|sized| sized.table.table_name());
-            let others = partitions.filter(|name| !tables.contains(name));
-            args.extend(others.map(|name| format!("--table={}", pattern(&name))));
+        // A set of some tables holds every definition, so that it restores by itself: the tables
+        // need their types and functions, and `--table` would leave those out.
+        if matches!(scope, Scope::Tables(_)) {
+            args.push("--no-blobs".to_owned());
         }
         self.make(program, args, SCHEMA, FileKind::Schema).await
     }
@@ -104,9 +101,4 @@ fn common(snapshot: &Snapshot) -> Vec<String> {
         format!("--snapshot={}", snapshot.id),
         format!("--lock-wait-timeout={}", snapshot.lock_wait()),
     ]
-}
-
-/// A name as a pattern that fits nothing else: inside double quotes nothing is special.
-fn pattern(table: &TableName) -> String {
-    sql::qualified(&table.schema, &table.name)
 }

@@ -5,9 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use engine::context::StepContext;
 use futures_util::future::try_join_all;
-use model::set::manifest::{File, FileKind, Table};
+use model::set::manifest::{File, FileKind, Scope, Table};
 use model::step_error::StepError;
 
+use super::partial;
 use super::stage::{Staged, stage};
 use crate::pg::connection::connect_pinned;
 use crate::pg::copy::restore_rows;
@@ -58,16 +59,33 @@ impl Restore<'_> {
         if let Some(blobs) = &blobs {
             meter.while_running("restore large objects", self.pg_restore(blobs, &[])).await?;
         }
-        let jobs = format!("--jobs={}", self.options.jobs);
-        let args = ["--section=post-data", &jobs];
-        let rest = self.pg_restore(&schema, &args);
-        meter.while_running("build indexes and constraints", rest).await?;
+        meter.while_running("build indexes and constraints", self.post_data(&schema)).await?;
         let session = connect_pinned(self.ctx, self.target).await?;
         let analyze = session.execute_all("analyze the database", "ANALYZE");
         meter.while_running("analyze", analyze).await?;
         session.close().await;
         // The last: they hold for every session from here on.
         self.settings().await
+    }
+
+    /// Beside the rows of some tables, what needs the rows of the others is left out: their
+    /// foreign keys and the contents of materialized views.
+    async fn post_data(&self, schema: &Staged) -> Result<(), StepError> {
+        let jobs = format!("--jobs={}", self.options.jobs);
+        let mut args = vec!["--section=post-data", &jobs];
+        if self.set.manifest.contents.scope == Scope::Full {
+            return self.pg_restore(schema, &args).await;
+        }
+        let list = partial::list(self.ctx, schema).await?;
+        let list = format!("--use-list={}", list.path().display());
+        args.push(&list);
+        self.pg_restore(schema, &args).await?;
+        let session = connect_pinned(self.ctx, self.target).await?;
+        for statement in partial::foreign_keys(&self.set.manifest.contents.objects) {
+            session.execute_all("add a foreign key", &statement).await?;
+        }
+        session.close().await;
+        Ok(())
     }
 
     async fn pg_restore(&self, archive: &Staged, args: &[&str]) -> Result<(), StepError> {

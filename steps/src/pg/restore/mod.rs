@@ -2,6 +2,7 @@
 
 mod apply;
 mod input;
+mod partial;
 pub(super) mod scratch;
 mod stage;
 

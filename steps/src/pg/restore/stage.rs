@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::context::StepContext;
 use model::set::manifest::{File, FileKind};
 use model::step_error::StepError;
+use tokio::io::AsyncWriteExt;
 
 use crate::pg::copy::save;
 use crate::store::{LoadedSet, Store};
@@ -40,6 +41,24 @@ impl Staged {
     /// Where it lies.
     pub(in crate::pg) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A text beside it, staged as it is.
+    pub(super) async fn beside(&self, extension: &str, text: &str) -> Result<Self, StepError> {
+        let staged = Self { path: self.path.with_extension(extension) };
+        staged.remove();
+        let mut options = tokio::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(0o600).open(&staged.path);
+        let written = async {
+            let mut file = file.await?;
+            file.write_all(text.as_bytes()).await?;
+            file.flush().await
+        };
+        written.await.map_err(|error| {
+            StepError::transient("RB0516", "a list for `pg_restore` could not be staged")
+                .caused_by(&error)
+        })?;
+        Ok(staged)
     }
 
     fn remove(&self) {

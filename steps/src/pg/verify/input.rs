@@ -4,7 +4,9 @@ use model::catalog::InputProblem;
 use model::proof::Level;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
+use crate::pg::assert::Expect;
 use crate::pg::jobs;
 use crate::store::Backup;
 
@@ -36,7 +38,7 @@ use crate::store::Backup;
 ///   uses: pg.verify_backup
 ///   with: {store: backups, database: lms, scratch: scratch, level: identical}
 /// ```
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// The store that holds the set.
@@ -57,10 +59,29 @@ pub struct Input {
     /// Connections that copy, build and compare at once. Default: one for each processor.
     #[serde(default)]
     pub jobs: Option<u16>,
+    /// Questions that the copy must answer at level `usable`, each in a `READ ONLY` transaction.
+    #[serde(default)]
+    pub assertions: Vec<Assertion>,
     /// Checks every table and B-tree index of the copy at level `usable`, where the server has
     /// the extension `amcheck`.
     #[serde(default = "yes")]
     pub amcheck: bool,
+}
+
+/// A question and what must hold of its answer, as in `pg.assert`.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Assertion {
+    /// One SQL statement that reads.
+    pub query: String,
+    /// Values for `$1`, `$2` ...
+    #[serde(default)]
+    pub params: Vec<Value>,
+    /// What must hold.
+    pub(super) expect: Expect,
+    /// What it means that it holds, for the verdict.
+    #[serde(default)]
+    pub message: Option<String>,
 }
 
 fn default_level() -> Level {
@@ -79,6 +100,18 @@ impl Input {
             let problem =
                 InputProblem::at("scratch", "this level restores the set, and needs `scratch`");
             problems.push(problem.help("name a connection that says `protected: false`"));
+        }
+        if !self.assertions.is_empty() && self.level < Level::Usable {
+            let problem = InputProblem::at("assertions", "assertions are asked at level `usable`");
+            problems.push(problem.help("write `level: usable`"));
+        }
+        for (index, assertion) in self.assertions.iter().enumerate() {
+            if assertion.expect.is_empty() {
+                let path = ["assertions".to_owned(), index.to_string(), "expect".to_owned()];
+                let help = "say what must hold, such as `{min: 1}`".to_owned();
+                let message = "nothing is expected".to_owned();
+                problems.push(InputProblem { path: path.to_vec(), message, help: Some(help) });
+            }
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }

@@ -104,8 +104,8 @@ impl<'a> Climb<'a> {
             return Ok(None);
         };
         let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
-        match programs::run_offline(self.ctx, "pg_restore", &args).await {
-            Ok(()) => Ok(None),
+        match programs::output_offline(self.ctx, "pg_restore", &args).await {
+            Ok(_) => Ok(None),
             Err(error) if error.class == ErrorClass::Permanent => Ok(Some(refused(&error))),
             Err(error) => Err(error),
         }

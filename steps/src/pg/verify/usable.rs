@@ -3,12 +3,14 @@
 use engine::context::StepContext;
 use model::set::manifest::Exclusion;
 use model::set::{Category, Difference, DifferenceKind};
-use model::step_error::StepError;
+use model::step_error::{ErrorClass, StepError};
 use tokio_postgres::Row;
 
 use super::Input;
+use super::input::Assertion;
+use crate::pg::asked::{Asked, begin_on};
 use crate::pg::classify;
-use crate::pg::connection::{Session, connect_pinned};
+use crate::pg::connection::{Session, connect, connect_pinned};
 use crate::pg::meter::Meter;
 use crate::pg::sql;
 use crate::pg::target::Target;
@@ -39,7 +41,30 @@ pub(super) async fn check(
         reason: reason.to_owned(),
     }));
     session.close().await;
+    for assertion in &input.assertions {
+        differences.extend(ask(ctx, target, assertion).await?);
+    }
     Ok((differences, exclusions))
+}
+
+/// Each in a session of its own, with the settings of the database and not with ours.
+async fn ask(
+    ctx: &StepContext,
+    target: &Target,
+    assertion: &Assertion,
+) -> Result<Option<Difference>, StepError> {
+    let session = connect(ctx, target).await?;
+    begin_on(&session, true).await?;
+    let asked = Asked { sql: &assertion.query, params: &assertion.params, max_rows: 1 };
+    let unmet = match asked.run(&session, ctx).await {
+        Ok(rows) => assertion.expect.unmet(&rows),
+        Err(error) if error.class == ErrorClass::Permanent => vec![error.message],
+        Err(error) => return Err(error),
+    };
+    session.close().await;
+    let name = assertion.message.as_deref().unwrap_or(&assertion.query);
+    let message = || format!("assertion `{name}`: {}", unmet.join("; "));
+    Ok((!unmet.is_empty()).then(|| failed_check(name, message())))
 }
 
 async fn has_amcheck(session: &Session) -> Result<bool, StepError> {
@@ -110,12 +135,16 @@ fn is_corruption(error: &tokio_postgres::Error) -> bool {
 }
 
 fn corrupt(name: &str, message: &str) -> Difference {
+    failed_check(name, format!("amcheck of `{name}`: {message}"))
+}
+
+fn failed_check(name: &str, message: String) -> Difference {
     Difference {
         category: Category::Check,
         object: name.to_owned(),
         kind: DifferenceKind::Changed,
         expected: None,
         found: None,
-        message: format!("amcheck of `{name}`: {message}"),
+        message,
     }
 }
