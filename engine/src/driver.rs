@@ -110,7 +110,7 @@ enum Next {
 }
 
 impl Driver {
-    /// A driver of a run whose state so far is `state`.
+    /// A driver of a run whose state so far is `state`; made inside a tokio runtime.
     pub fn new(parts: Parts, state: RunState) -> Self {
         let created = state.created().expect("a driven run was created").clone();
         let steps = created.plan.steps.iter().cloned().map(|step| (step.id.clone(), step.into()));

@@ -134,7 +134,7 @@ pub fn plan_only(
     let runtime = runtime.map_err(|error| {
         EngineError::new("RB0498", Obstacle::Bug, format!("no runtime: {error}"))
     })?;
-    runtime.block_on(Driver::new(parts, state).drive(Vec::new()))?;
+    runtime.block_on(async { Driver::new(parts, state).drive(Vec::new()).await })?;
     Ok(records.take())
 }
 

@@ -1,4 +1,5 @@
 //! The journal's form, version 1, is frozen: this file is read and written again byte for byte.
+#![expect(clippy::unwrap_used, reason = "tests unwrap")]
 
 use model::journal::{Chain, read};
 use model::run::event::Event;

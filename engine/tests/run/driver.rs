@@ -377,8 +377,11 @@ async fn a_preflight_that_fails_leaves_nothing_and_names_everything() {
     let mut plan = plan(vec![step]);
     plan.secrets.insert("token".to_owned(), SecretSource::Env("RUNBOOK_NOT_SET".to_owned()));
     let error = ground.run(plan).await.unwrap_err();
-    let problems: Vec<(&str, &str)> =
-        error.problems.iter().map(|problem| (problem.code, problem.message.as_str())).collect();
+    let problems: Vec<(&str, &str)> = error
+        .problems
+        .iter()
+        .map(|problem| (problem.code.as_ref(), problem.message.as_str()))
+        .collect();
     let secret = "the secret `token` cannot be read: \
                   the environment variable `RUNBOOK_NOT_SET` is not set";
     assert_eq!(problems, [("RB0420", secret), ("RB0430", "`no_such_program` is not on `PATH`")]);
