@@ -4,7 +4,8 @@ use model::codes::CodeInfo;
 
 /// Every code, in order of the crates.
 pub(crate) fn all() -> impl Iterator<Item = &'static CodeInfo> {
-    OWN.iter().chain(model::codes::ALL.iter().copied().flatten()).chain(steps::codes::CODES)
+    let language = model::codes::ALL.iter().copied().flatten();
+    language.chain(engine::codes::CODES).chain(steps::codes::CODES).chain(OWN)
 }
 
 const OWN: &[CodeInfo] = &[
@@ -62,4 +63,31 @@ const OWN: &[CodeInfo] = &[
         text: "A step id or a JSON text on the command line does not have its form.",
         example: "runbook resolve 01JD Dump --applied --reason seen",
     },
+    CodeInfo {
+        code: "RB0910",
+        title: "the program could not set itself up",
+        text: "The operating system refused threads or signal handlers. Look at the limits of the account (`ulimit -a`).",
+        example: "(ulimit -u 1; runbook run daily-backup.yaml)",
+    },
+    CodeInfo {
+        code: "RB0911",
+        title: "a journal tells no run",
+        text: "The journal's first record is missing, or its records cannot follow each other.",
+        example: "runbook report 01JD",
+    },
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_code_stands_once() {
+        let codes: Vec<&str> = all().map(|info| info.code).collect();
+        let distinct: BTreeSet<&str> = codes.iter().copied().collect();
+        assert_eq!(codes.len(), distinct.len());
+        assert!(codes.len() > 100, "{}", codes.len());
+    }
+}

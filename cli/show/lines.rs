@@ -78,10 +78,22 @@ fn of_attempt(event: &Event) -> Option<(Tone, String)> {
 
 fn ended(end: &AttemptEnd) -> String {
     match end {
-        AttemptEnd::Failed { error } => told(error),
+        // The whole error follows when the step has failed for good.
+        AttemptEnd::Failed { error } => {
+            format!("attempt failed: [{}] {}", error.code, short(&error.message))
+        }
         AttemptEnd::TimedOut { limit } => format!("no answer within {limit}"),
         AttemptEnd::Stalled { limit } => format!("no progress for {limit}"),
     }
+}
+
+/// The beginning of a long message.
+fn short(message: &str) -> String {
+    const LONGEST: usize = 100;
+    if message.chars().count() <= LONGEST {
+        return message.to_owned();
+    }
+    message.chars().take(LONGEST).chain("...".chars()).collect()
 }
 
 fn observed(seen: &Seen) -> String {
@@ -140,7 +152,7 @@ fn of_people(event: &Event) -> Option<(Tone, String)> {
 /// `[RB0501] message`, its causes, and what to do, on lines of their own.
 fn told(error: &StepError) -> String {
     let mut text = format!("[{}] {}", error.code, error.message);
-    for cause in &error.causes {
+    for cause in error.causes.iter().filter(|cause| !error.message.contains(*cause)) {
         text.push_str("\n    because: ");
         text.push_str(cause);
     }

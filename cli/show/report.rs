@@ -66,6 +66,10 @@ fn length(ms: i64) -> String {
 fn objectives(out: &mut String, report: &Report) -> fmt::Result {
     let rto = &report.rto;
     let by = rto.ended_by.as_ref().map(|step| format!(" (ended by `{step}`)")).unwrap_or_default();
+    let from_incident = match report.incident_at {
+        Some(_) => by.clone(),
+        None => "nobody said when the incident was: `--incident-at`".to_owned(),
+    };
     let point = moment(report.rpo.recovery_point);
     let point = if point.is_empty() {
         "no step reported a recovery point".to_owned()
@@ -73,7 +77,7 @@ fn objectives(out: &mut String, report: &Report) -> fmt::Result {
         format!("recovery point {point}")
     };
     let rows = [
-        ("RTO from the incident", span(rto.from_incident_ms), by.clone()),
+        ("RTO from the incident", span(rto.from_incident_ms), from_incident),
         ("RTO from the start of the run", span(rto.from_start_ms), by),
         (
             "RTO, machine time",
@@ -91,7 +95,12 @@ fn objectives(out: &mut String, report: &Report) -> fmt::Result {
             Some(false) => "**missed**",
             None => "not known",
         };
-        writeln!(out, "- {} objective {}: {verdict}", objective.name, length(objective.target_ms))?;
+        writeln!(
+            out,
+            "- {} objective {}: {verdict}",
+            objective.name.to_uppercase(),
+            length(objective.target_ms)
+        )?;
     }
     Ok(())
 }

@@ -21,7 +21,18 @@ pub fn login() -> String {
     ["LOGNAME", "USER"]
         .iter()
         .find_map(|name| variable(name).filter(|login| !login.is_empty()))
-        .unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+        .unwrap_or_else(|| account(rustix::process::getuid().as_raw()))
+}
+
+/// The name of an account of this machine, else its number.
+fn account(uid: u32) -> String {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, id) = (fields.next()?.to_owned(), fields.nth(1)?);
+        (id.parse() == Ok(uid)).then_some(name)
+    };
+    passwd.lines().find_map(of).unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The machine's name.

@@ -4,6 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -171,7 +172,7 @@ fn no_second_dump_starts_beside_an_orphan() {
     let bed = Bed::with(SAMPLE);
     let (folder, log) = slow_pg_dump(&bed);
     let path = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap());
-    let mut run = bed.command(&RUN).env("PATH", &path).spawn().unwrap();
+    let mut run = bed.command(&RUN).env("PATH", &path).stderr(Stdio::null()).spawn().unwrap();
     wait_for(&log, "start");
     run.kill().unwrap();
     run.wait().unwrap();

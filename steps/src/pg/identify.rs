@@ -84,7 +84,7 @@ pub struct Identify;
 
 impl Step for Identify {
     const KIND: &'static str = "pg.identify";
-    const SUMMARY: &'static str = "Read which server and database a connection leads to";
+    const SUMMARY: &'static str = "reads which server and database a connection leads to";
     type Input = Input;
     type Output = Output;
 

@@ -107,7 +107,7 @@ pub struct Compare;
 
 impl Step for Compare {
     const KIND: &'static str = "pg.manifest";
-    const SUMMARY: &'static str = "Read what a database holds and compare it with a backup set";
+    const SUMMARY: &'static str = "reads what a database holds and compares it with a backup set";
     type Input = Input;
     type Output = Output;
 

@@ -84,7 +84,7 @@ impl Announced {
 
 impl Step for Dump {
     const KIND: &'static str = "pg.dump";
-    const SUMMARY: &'static str = "Write a backup set of a database into a store";
+    const SUMMARY: &'static str = "writes a backup set of a database into a store";
     type Input = Input;
     type Output = Output;
 

@@ -68,7 +68,7 @@ struct Announced {
 
 impl Step for RestoreDatabase {
     const KIND: &'static str = "pg.restore";
-    const SUMMARY: &'static str = "Restore a backup set into a new database";
+    const SUMMARY: &'static str = "restores a backup set into a new database";
     type Input = Input;
     type Output = Output;
 

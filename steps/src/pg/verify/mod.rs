@@ -70,7 +70,7 @@ struct Announced {
 
 impl Step for VerifyBackup {
     const KIND: &'static str = "pg.verify_backup";
-    const SUMMARY: &'static str = "Prove a backup set by restoring and comparing it";
+    const SUMMARY: &'static str = "proves a backup set by restoring and comparing it";
     type Input = Input;
     type Output = Output;
 
