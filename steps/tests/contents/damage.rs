@@ -492,4 +492,22 @@ pub(crate) const CASES: &[Damage] = &[
         &[(Category::LargeObject, "800000")],
         "large object `800000` is not in the manifest",
     ),
+    application(
+        "DROP POLICY own_tenant ON lms.users",
+        &[(Category::Policy, "own_tenant on lms.users")],
+        "policy `own_tenant` on `lms.users` is missing",
+    ),
+    application(
+        "ALTER TABLE billing.payments DROP CONSTRAINT note_is_short",
+        &[(Category::Constraint, "note_is_short on billing.payments")],
+        "constraint `note_is_short` on `billing.payments` is missing",
+    ),
+    application(
+        "ALTER TABLE billing.payments DROP COLUMN currency CASCADE",
+        &[
+            (Category::Column, "billing.payments.currency"),
+            (Category::MaterializedView, "billing.revenue"),
+        ],
+        "column `billing.payments.currency` is missing",
+    ),
 ];

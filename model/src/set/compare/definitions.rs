@@ -8,6 +8,9 @@ use crate::set::catalogue::{CatalogueObject, Category};
 use crate::set::difference::{Difference, DifferenceKind};
 use crate::set::manifest::{Contents, Scope};
 
+/// Attributes that one message names at most.
+const PHRASES: usize = 5;
+
 /// Objects by category and identity.
 type Index<'a> = BTreeMap<(Category, &'a str), &'a CatalogueObject>;
 
@@ -159,7 +162,12 @@ fn is_same(old: Option<&String>, new: Option<&String>) -> bool {
 
 /// ``constraint `x` on `y` is NOT VALID, was valid``; other phrases follow a colon.
 fn sentence(name: &str, phrases: &[String]) -> String {
-    let joined = phrases.join("; ");
+    let joined = match phrases.get(..PHRASES) {
+        Some(first) if phrases.len() > PHRASES => {
+            format!("{}; and {} more", first.join("; "), phrases.len() - PHRASES)
+        }
+        _ => phrases.join("; "),
+    };
     let mark = if joined.starts_with("is ") || joined.starts_with("allows ") { "" } else { ":" };
     format!("{name}{mark} {joined}")
 }

@@ -3,6 +3,8 @@
 mod canonical;
 mod definitions;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use super::difference::{Checked, Difference};

@@ -66,7 +66,9 @@ WHERE o.acl IS NOT NULL AND NOT EXISTS (
 
 const COLUMN_GRANT: &str = concat!(
     "
-SELECT format('column %s.%I', r.identity, a.attname), r.identity, ",
+SELECT format('column %s.%I', r.identity, a.attname),
+  CASE WHEN r.relkind IN ('v', 'm') THEN r.identity
+    ELSE format('%s.%I', r.identity, a.attname) END, ",
     privileges!("a.attacl", "r.relowner"),
     "
 FROM rel r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attacl IS NOT NULL
@@ -112,30 +114,32 @@ FROM pg_default_acl d LEFT JOIN pg_namespace n ON n.oid = d.defaclnamespace"
 
 const COMMENT: &str = "
 , described AS (
-  SELECT d.*, r.identity AS belongs FROM pg_description d JOIN rel r ON r.oid = d.objoid
+  SELECT d.*, CASE WHEN r.relkind IN ('i', 'I') THEN format('%I on %s', r.relname, t.identity)
+    WHEN r.relkind IN ('v', 'm') THEN r.identity END AS belongs
+  FROM pg_description d JOIN rel r ON r.oid = d.objoid
+    LEFT JOIN pg_index i ON i.indexrelid = r.oid LEFT JOIN rel t ON t.oid = i.indrelid
   WHERE d.classoid = 'pg_class'::regclass
-  UNION ALL SELECT d.*, k.table_identity FROM pg_description d JOIN con k ON k.oid = d.objoid
+  UNION ALL SELECT d.*, NULL FROM pg_description d JOIN con k ON k.oid = d.objoid
   WHERE d.classoid = 'pg_constraint'::regclass
-  UNION ALL SELECT d.*, r.identity FROM pg_description d JOIN pg_trigger t ON t.oid = d.objoid
+  UNION ALL SELECT d.*, NULL FROM pg_description d JOIN pg_trigger t ON t.oid = d.objoid
     JOIN rel r ON r.oid = t.tgrelid WHERE d.classoid = 'pg_trigger'::regclass
-  UNION ALL SELECT d.*, r.identity FROM pg_description d JOIN pg_rewrite w ON w.oid = d.objoid
+  UNION ALL SELECT d.*, NULL FROM pg_description d JOIN pg_rewrite w ON w.oid = d.objoid
     JOIN rel r ON r.oid = w.ev_class WHERE d.classoid = 'pg_rewrite'::regclass
-  UNION ALL SELECT d.*, r.identity FROM pg_description d JOIN pg_policy p ON p.oid = d.objoid
+  UNION ALL SELECT d.*, NULL FROM pg_description d JOIN pg_policy p ON p.oid = d.objoid
     JOIN rel r ON r.oid = p.polrelid WHERE d.classoid = 'pg_policy'::regclass
-  UNION ALL SELECT d.*, r.identity FROM pg_description d
-    JOIN pg_statistic_ext s ON s.oid = d.objoid JOIN rel r ON r.oid = s.stxrelid
-  WHERE d.classoid = 'pg_statistic_ext'::regclass
+  UNION ALL SELECT d.*, NULL FROM pg_description d JOIN pg_statistic_ext s ON s.oid = d.objoid
+    JOIN rel r ON r.oid = s.stxrelid WHERE d.classoid = 'pg_statistic_ext'::regclass
   UNION ALL SELECT d.*, t.identity FROM pg_description d JOIN pg_constraint k ON k.oid = d.objoid
     JOIN typ t ON t.oid = k.contypid WHERE d.classoid = 'pg_constraint'::regclass
-  UNION ALL SELECT d.*, (pg_identify_object(d.classoid, d.objoid, 0)).identity
-  FROM pg_description d
+  UNION ALL SELECT d.*, NULL FROM pg_description d
   WHERE $1::oid[] IS NULL AND d.classoid NOT IN ('pg_class'::regclass, 'pg_constraint'::regclass,
       'pg_trigger'::regclass, 'pg_rewrite'::regclass, 'pg_policy'::regclass,
       'pg_statistic_ext'::regclass)
     AND (d.objoid >= 16384 OR d.classoid = 'pg_largeobject'::regclass
       OR (d.classoid = 'pg_namespace'::regclass AND d.objoid IN (SELECT oid FROM ns)))
     AND NOT EXISTS (SELECT FROM member m WHERE m.classid = d.classoid AND m.objid = d.objoid))
-SELECT i.type || ' ' || i.identity, d.belongs, jsonb_build_object('text', d.description)
+SELECT i.type || ' ' || i.identity, coalesce(d.belongs, i.identity),
+  jsonb_build_object('text', d.description)
 FROM described d, pg_identify_object(d.classoid, d.objoid, d.objsubid) i";
 
 const SECURITY_LABEL: &str = "
