@@ -19,7 +19,7 @@ lint:
 # Licences, banned crates and sources.
 deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
-	$(CARGO) deny --locked --offline check bans licenses sources
+	$(CARGO) deny --locked check bans licenses sources
 
 # Known vulnerabilities; needs the advisory database, so not part of `make test`.
 advisories:

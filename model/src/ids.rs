@@ -24,6 +24,7 @@ pub struct StepId(String);
 
 /// The id of a run: a ULID.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RunId(ulid::Ulid);
 
 impl StepId {
@@ -75,6 +76,20 @@ impl fmt::Display for StepId {
 impl From<ulid::Ulid> for RunId {
     fn from(ulid: ulid::Ulid) -> Self {
         Self(ulid)
+    }
+}
+
+impl TryFrom<String> for RunId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
+        text.parse()
+    }
+}
+
+impl From<RunId> for String {
+    fn from(run: RunId) -> Self {
+        run.to_string()
     }
 }
 
