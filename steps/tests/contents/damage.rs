@@ -179,7 +179,7 @@ pub(crate) const CASES: &[Damage] = &[
     awkward(
         "ALTER DOMAIN types.short_word DROP CONSTRAINT is_short",
         &[(Category::Domain, "types.short_word")],
-        "domain `types.short_word`: constraint is short is absent",
+        "domain `types.short_word`: constraint is_short is absent",
     ),
     application(
         "DROP INDEX lms.users_by_lower_name",
@@ -290,7 +290,7 @@ pub(crate) const CASES: &[Damage] = &[
     application(
         "REVOKE INSERT ON billing.payments FROM lms_app",
         &[(Category::Grant, "table billing.payments")],
-        "grant of `table billing.payments`: lms app is `SELECT, UPDATE`, was `INSERT, SELECT, UPDATE`",
+        "grant of `table billing.payments`: `lms_app` has `SELECT, UPDATE`, had `INSERT, SELECT, UPDATE`",
     ),
     application(
         "REVOKE SELECT (amount) ON billing.payments FROM lms_support",
@@ -300,12 +300,12 @@ pub(crate) const CASES: &[Damage] = &[
     application(
         "GRANT EXECUTE ON PROCEDURE lms.close_course(bigint) TO PUBLIC",
         &[(Category::Grant, "procedure lms.close_course(bigint)")],
-        "(public) is `EXECUTE`, was absent",
+        "`(public)` has `EXECUTE`, had nothing",
     ),
     application(
         "REVOKE GRANT OPTION FOR SELECT ON billing.revenue FROM lms_readonly",
         &[(Category::Grant, "materialized view billing.revenue")],
-        "is `SELECT`, was `SELECT*`",
+        "`lms_readonly` has `SELECT`, had `SELECT*`",
     ),
     application(
         "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_sleep(double precision) FROM PUBLIC",
@@ -320,12 +320,12 @@ pub(crate) const CASES: &[Damage] = &[
     application(
         "REVOKE SELECT ON LARGE OBJECT 700001 FROM lms_app",
         &[(Category::Grant, "large object 700001")],
-        "lms app is absent, was `SELECT`",
+        "`lms_app` has nothing, had `SELECT`",
     ),
     application(
         "ALTER DEFAULT PRIVILEGES FOR ROLE lms_owner IN SCHEMA lms REVOKE SELECT ON TABLES FROM lms_readonly",
         &[(Category::DefaultPrivilege, "lms_owner on tables in schema lms")],
-        "is absent, was `SELECT`",
+        "`lms_readonly` has nothing, had `SELECT`",
     ),
     application(
         "ALTER TABLE billing.payments OWNER TO postgres",

@@ -128,6 +128,10 @@ fn concerns_scope(expected: &Contents, there: &Index, difference: &Difference) -
 fn changed(expected: &CatalogueObject, found: &CatalogueObject) -> Option<Difference> {
     let names: BTreeSet<&String> =
         expected.attributes.keys().chain(found.attributes.keys()).collect();
+    let phrase = match expected.category {
+        Category::Grant | Category::DefaultPrivilege => words::privileges,
+        _ => words::attribute,
+    };
     let mut phrases = Vec::new();
     let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
@@ -135,7 +139,7 @@ fn changed(expected: &CatalogueObject, found: &CatalogueObject) -> Option<Differ
         if is_same(old, new) {
             continue;
         }
-        phrases.push(words::attribute(name, old.map(String::as_str), new.map(String::as_str)));
+        phrases.push(phrase(name, old.map(String::as_str), new.map(String::as_str)));
         before.extend(old.map(|value| (name.clone(), value.clone())));
         after.extend(new.map(|value| (name.clone(), value.clone())));
     }

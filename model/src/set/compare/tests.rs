@@ -271,7 +271,7 @@ fn many_changed_attributes_are_counted() {
         objects(vec![grant])
     };
     let said = messages(&with("SELECT"), &with("INSERT"), Level::Complete);
-    let phrases = (1..=5).map(|role| format!("role{role} is `INSERT`, was `SELECT`"));
+    let phrases = (1..=5).map(|role| format!("`role{role}` has `INSERT`, had `SELECT`"));
     let phrases = phrases.collect::<Vec<_>>().join("; ");
     assert_eq!(said, [format!("grant of `table public.t`: {phrases}; and 2 more")]);
 }

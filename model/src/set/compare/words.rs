@@ -81,8 +81,17 @@ pub(super) fn attribute(name: &str, expected: Option<&str>, found: Option<&str>)
     said.to_owned()
 }
 
+/// How the privileges of one role differ: `` `app` has `SELECT`, had nothing``.
+pub(super) fn privileges(role: &str, expected: Option<&str>, found: Option<&str>) -> String {
+    let said = |privileges: Option<&str>| {
+        privileges.map_or("nothing".to_owned(), |text| format!("`{}`", shorten(text)))
+    };
+    format!("`{role}` has {}, had {}", said(found), said(expected))
+}
+
 fn general(name: &str, expected: Option<&str>, found: Option<&str>) -> String {
-    let name = name.replace('_', " ");
+    // A name of two words ends with a name of the user's: `constraint is_short`.
+    let name = if name.contains(' ') { name.to_owned() } else { name.replace('_', " ") };
     match (expected, found) {
         (Some(expected), Some(found)) => {
             let (expected, found) = shorten_both(expected, found);
