@@ -5,17 +5,24 @@
     reason = "a bench measures time and starts the programs it is compared with"
 )]
 
+mod backup;
 mod language;
 mod measure;
 mod scheduling;
 
 use measure::Section;
 
+/// Measures one thing.
+type Measured = fn() -> Section;
+
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    let all: [(&str, fn() -> Section); 2] =
-        [("language", language::section), ("scheduling", scheduling::section)];
+    let all: [(&str, Measured); 3] = [
+        ("language", language::section),
+        ("scheduling", scheduling::section),
+        ("backup", backup::section),
+    ];
     let chosen =
         all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));
     let sections: Vec<Section> = chosen.map(|(_, section)| section()).collect();

@@ -132,6 +132,9 @@ async fn an_older_set_under_a_newer_name_is_refused() {
     assert!(error.message.contains("the manifest of database `shop`"), "{error:?}");
 }
 
+/// A change of a manifest.
+type Edit<'a> = &'a dyn Fn(&mut Value);
+
 /// Changes the manifest's text; the files stay.
 fn edit(bench: &Bench, set: &str, change: impl FnOnce(&mut Value)) {
     let path = bench.set(set).join("manifest.json");
@@ -148,7 +151,6 @@ async fn an_edited_manifest_is_refused() {
     let path = bench.set(&set).join("manifest.json");
     let whole = fs::read(&path).unwrap();
     let table = |manifest: &mut Value| manifest["contents"]["tables"][0].clone();
-    type Edit<'a> = &'a dyn Fn(&mut Value);
     let cases: [(Edit<'_>, &str); 6] = [
         (&|m| m["contents"]["tables"][0]["rows"] = json!(10), "`public.a` 10 rows"),
         (&|m| m["contents"]["tables"][0]["hash"] = json!("0".repeat(64)), "public.a"),
