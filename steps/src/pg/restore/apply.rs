@@ -26,6 +26,8 @@ pub(in crate::pg) struct Options {
     pub(in crate::pg) jobs: usize,
     /// Without owners and privileges.
     pub(in crate::pg) no_owner: bool,
+    /// Collects statistics, which who asks questions of the database needs.
+    pub(in crate::pg) analyze: bool,
 }
 
 /// A restore into an empty database.
@@ -60,10 +62,12 @@ impl Restore<'_> {
             meter.while_running("restore large objects", self.pg_restore(blobs, &[])).await?;
         }
         meter.while_running("build indexes and constraints", self.post_data(&schema)).await?;
-        let session = connect_pinned(self.ctx, self.target).await?;
-        let analyze = session.execute_all("analyze the database", "ANALYZE");
-        meter.while_running("analyze", analyze).await?;
-        session.close().await;
+        if self.options.analyze {
+            let session = connect_pinned(self.ctx, self.target).await?;
+            let analyze = session.execute_all("analyze the database", "ANALYZE");
+            meter.while_running("analyze", analyze).await?;
+            session.close().await;
+        }
         // The last: they hold for every session from here on.
         self.settings().await
     }

@@ -72,6 +72,6 @@ impl Input {
 
     /// How to restore.
     pub(super) fn options(&self) -> Options {
-        Options { jobs: jobs::count(self.jobs), no_owner: self.no_owner }
+        Options { jobs: jobs::count(self.jobs), no_owner: self.no_owner, analyze: true }
     }
 }

@@ -97,10 +97,14 @@ impl Measure<'_> {
 
     async fn rows(&self, tables: &[SizedTable]) -> Result<Measured, StepError> {
         let pieces = pieces(tables, Some(PART_SIZE));
-        let firsts = pieces.iter().filter(|piece| piece.number == 1);
-        let counts: Vec<Task> = firsts.map(|piece| Task::Count(piece.table)).collect();
-        let hashes = pieces.into_iter().filter(|_| self.hashes).map(Task::Hash);
-        let tasks = Mutex::new(hashes.chain(counts).collect::<VecDeque<Task>>());
+        // Rows that are hashed are counted by that: they were read from the table itself.
+        let tasks: VecDeque<Task> = if self.hashes {
+            pieces.into_iter().map(Task::Hash).collect()
+        } else {
+            let firsts = pieces.iter().filter(|piece| piece.number == 1);
+            firsts.map(|piece| Task::Count(piece.table)).collect()
+        };
+        let tasks = Mutex::new(tasks);
         let workers = (0..self.jobs).map(|_| self.work_off(tables, &tasks));
         let mut all = Measured::default();
         for measured in try_join_all(workers).await? {
@@ -109,6 +113,7 @@ impl Measure<'_> {
                 all.hashes.entry(index).or_default().merge(&hash);
             }
         }
+        all.counts.extend(all.hashes.iter().map(|(&index, hash)| (index, hash.rows())));
         Ok(all)
     }
 

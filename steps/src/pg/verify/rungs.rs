@@ -129,7 +129,8 @@ impl<'a> Climb<'a> {
         let (name, version) = (program.name.to_owned(), program.version);
         self.finding.programs.push(Program { name, version, arguments: Vec::new() });
         let scratch = self.scratch.insert(scratch);
-        let options = Options { jobs: jobs::count(self.input.jobs), no_owner: false };
+        let analyze = self.input.level >= Level::Usable;
+        let options = Options { jobs: jobs::count(self.input.jobs), no_owner: false, analyze };
         let restore = Restore {
             ctx: self.ctx,
             target: scratch.target(),
