@@ -2,7 +2,7 @@
 SHELL := bash
 CARGO := PATH="$$HOME/.cargo/bin:$$PATH" cargo
 
-.PHONY: demo test lint deny advisories schemas docs bench install-demo install-test
+.PHONY: demo test lint deny advisories bench install-demo install-test
 
 demo: install-demo
 	$(CARGO) build --locked --package runbook --package lab
@@ -25,8 +25,8 @@ deny:
 advisories:
 	$(CARGO) deny check advisories
 
-bench:
-	benches/run
+bench: install-test
+	$(CARGO) bench --locked --bench performance
 
 install-demo:
 	scripts/install demo
