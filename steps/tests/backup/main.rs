@@ -6,4 +6,5 @@ mod bench;
 mod dump;
 mod manifest;
 mod restore;
+mod tls;
 mod verify;

@@ -13,7 +13,7 @@ use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::set::manifest::TableData;
-use model::step_error::StepError;
+use model::step_error::{ErrorClass, StepError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -156,7 +156,13 @@ impl Step for RestoreDatabase {
             scratch.drop_database(ctx).await;
             return Err(error);
         }
-        scratch.rename(&admin, &input.database).await?;
+        if let Err(error) = scratch.rename(&admin, &input.database).await {
+            // In doubt it may have its name already: the observation tells.
+            if error.class != ErrorClass::Ambiguous {
+                scratch.drop_database(ctx).await;
+            }
+            return Err(error);
+        }
         admin.close().await;
         Ok(output(input, &set, RealClock.mono_ms() - started))
     }

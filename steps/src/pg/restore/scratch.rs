@@ -97,7 +97,7 @@ impl Scratch {
     }
 
     /// Gives it its final name. The lease goes in the same transaction.
-    pub(in crate::pg) async fn rename(self, admin: &Session, to: &str) -> Result<(), StepError> {
+    pub(in crate::pg) async fn rename(&self, admin: &Session, to: &str) -> Result<(), StepError> {
         let (from, to) = (sql::identifier(&self.name), sql::identifier(to));
         let rename = format!(
             "BEGIN; COMMENT ON DATABASE {from} IS NULL; ALTER DATABASE {from} RENAME TO {to}; COMMIT"
