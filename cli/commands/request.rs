@@ -7,6 +7,7 @@ use engine::state_folder::{Delivered, StateFolder};
 use model::ids::{RunId, StepId};
 use model::run::event::Verdict;
 use model::run::step_state::StepState;
+use model::step_error::StepError;
 
 use crate::cli::{Cancel, Resolve};
 use crate::exit::Exit;
@@ -53,12 +54,17 @@ pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failu
 fn show(step: &StepId, state: &StepState) {
     let mut text = format!("step `{step}`, attempt {}\n", state.attempt);
     if let Some(error) = &state.error {
-        text.push_str(&format!("  [{}] {}\n", error.code, error.message));
-        text.extend(error.causes.iter().map(|cause| format!("  because: {cause}\n")));
-        text.extend(error.hint.iter().map(|hint| format!("  help: {hint}\n")));
+        let causes = error.causes.iter().map(|cause| format!("  because: {cause}\n"));
+        let help = error.hint.iter().map(|hint| format!("  help: {hint}\n"));
+        text.push_str(&said(error));
+        text.extend(causes.chain(help));
     }
     text.extend(state.facts.iter().map(|fact| format!("  {}: {}\n", fact.name, fact.data)));
     print::message(&text);
+}
+
+fn said(error: &StepError) -> String {
+    format!("  [{}] {}\n", error.code, error.message)
 }
 
 fn confirmed(step: &StepId) -> bool {
@@ -73,10 +79,10 @@ fn confirmed(step: &StepId) -> bool {
 fn deliver(folder: &StateFolder, run: RunId, request: &Request) -> Result<Exit, Failure> {
     match folder.request(run, request)? {
         Delivered::Journaled => {
-            print::message(&format!("journalled; `runbook resume {run}` acts on it\n"))
+            print::message(&format!("journalled; `runbook resume {run}` acts on it\n"));
         }
         Delivered::HandedTo(holder) => {
-            print::message(&format!("handed to process {} on `{}`\n", holder.pid, holder.host))
+            print::message(&format!("handed to process {} on `{}`\n", holder.pid, holder.host));
         }
     }
     Ok(Exit::Done)

@@ -83,7 +83,7 @@ fn ended(outcome: &RunOutcome) -> Exit {
             "waiting for approval; `runbook resume {run}` asks on a terminal\n"
         )),
         RunStatus::InDoubt => {
-            print::message(&format!("in doubt; `runbook status {run}` shows what to resolve\n"))
+            print::message(&format!("in doubt; `runbook status {run}` shows what to resolve\n"));
         }
         RunStatus::Paused => print::message(&format!("paused; `runbook resume {run}` goes on\n")),
         _ => print::message(&format!("report: runbook report {run}\n")),

@@ -90,7 +90,7 @@ pub(crate) fn runs(args: &Runs, settings: &Settings) -> Result<Exit, Failure> {
             print::text(&(table::plain(&["run", "runbook", "status", "started", ""], rows) + "\n"));
         }
         Format::Json => {
-            print::json(&entries.iter().map(|entry| entry_json(entry, &folder)).collect::<Value>())
+            print::json(&entries.iter().map(|entry| entry_json(entry, &folder)).collect::<Value>());
         }
     }
     Ok(Exit::Done)

@@ -14,7 +14,8 @@ use crate::show::{print, table};
 pub(crate) fn steps(args: &Steps) -> Result<Exit, Failure> {
     let catalog = &steps::REGISTRY;
     let Some(kind) = &args.kind else {
-        return all(catalog, args.format);
+        all(catalog, args.format);
+        return Ok(Exit::Done);
     };
     let step = catalog.get(kind).ok_or_else(|| unknown(kind, catalog))?;
     match args.format {
@@ -29,7 +30,7 @@ fn unknown(kind: &str, catalog: &dyn Catalog) -> Failure {
         .help(suggest::one_of(kind, &catalog.kinds()))
 }
 
-fn all(catalog: &dyn Catalog, format: Format) -> Result<Exit, Failure> {
+fn all(catalog: &dyn Catalog, format: Format) {
     let kinds = catalog.kinds().into_iter().filter_map(|kind| catalog.get(kind));
     match format {
         Format::Text => {
@@ -38,7 +39,6 @@ fn all(catalog: &dyn Catalog, format: Format) -> Result<Exit, Failure> {
         }
         Format::Json => print::json(&kinds.map(description).collect::<Value>()),
     }
-    Ok(Exit::Done)
 }
 
 fn description(step: &dyn StepKind) -> Value {

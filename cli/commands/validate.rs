@@ -17,7 +17,7 @@ pub(crate) fn validate(args: &Validate, settings: &Settings) -> Result<Exit, Fai
     match args.format {
         Format::Text => files.iter().for_each(|file| print_text(file, settings.colour)),
         Format::Json => {
-            print::json(&json!({"files": files.iter().map(as_json).collect::<Vec<_>>()}))
+            print::json(&json!({"files": files.iter().map(as_json).collect::<Vec<_>>()}));
         }
     }
     let valid = files.iter().all(|file| file.checked.runbook.is_some());
