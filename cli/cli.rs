@@ -167,6 +167,21 @@ pub(crate) struct Run {
     /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     pub(crate) incident_at: Option<jiff::Timestamp>,
+    #[command(flatten)]
+    pub(crate) attended: Attended,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    #[command(flatten)]
+    pub(crate) run: RunRef,
+    #[command(flatten)]
+    pub(crate) attended: Attended,
+}
+
+/// Who watches a run, and who answers.
+#[derive(Debug, Args)]
+pub(crate) struct Attended {
     /// Answer yes to questions on the terminal that the starter may answer.
     #[arg(long)]
     pub(crate) yes: bool,
@@ -178,19 +193,9 @@ pub(crate) struct Run {
     pub(crate) format: Format,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Resume {
-    #[command(flatten)]
-    pub(crate) run: RunRef,
-    /// Answer yes to questions on the terminal that the starter may answer.
-    #[arg(long)]
-    pub(crate) yes: bool,
-    /// Do not wait for people: stop with exit status 5 when an approval is needed.
-    #[arg(long)]
-    pub(crate) no_wait: bool,
-    /// How progress is printed.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+impl Attended {
+    /// Nobody watches, nobody answers.
+    pub(crate) const NOBODY: Self = Self { yes: false, no_wait: true, format: Format::Text };
 }
 
 /// A run, by a unique prefix of its id.

@@ -3,13 +3,15 @@
 use std::io::{BufRead as _, IsTerminal as _};
 
 use engine::inbox::Request;
-use engine::state_folder::{Delivered, StateFolder};
-use model::ids::{RunId, StepId};
+use engine::lock::Holder;
+use engine::state_folder::Delivered;
+use model::ids::StepId;
 use model::run::event::Verdict;
 use model::run::step_state::StepState;
 use model::step_error::StepError;
 
-use crate::cli::{Cancel, Resolve};
+use crate::cli::{Attended, Cancel, Resolve};
+use crate::commands::run;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -17,15 +19,22 @@ use crate::show::print;
 
 pub(crate) fn cancel(args: &Cancel, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
-    let run = folder.find(args.run.run.as_deref().unwrap_or_default())?;
+    let id = folder.find(args.run.run.as_deref().unwrap_or_default())?;
     let reason = Some(args.reason.clone());
     let request = Request::Cancel { by: engine::environment::login(), reason, force: false };
-    deliver(&folder, run, &request)
+    match folder.request(id, &request)? {
+        // Nobody holds the run: what was left running is looked at, and the run ends here.
+        Delivered::Journaled => {
+            run::take_over(id, settings, &Attended::NOBODY)?;
+        }
+        Delivered::HandedTo(holder) => handed(&holder),
+    }
+    Ok(Exit::Done)
 }
 
 pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
-    let run = folder.find(&args.run)?;
+    let id = folder.find(&args.run)?;
     let step: StepId = args.step.parse().map_err(|error| invalid(&error))?;
     let output = args
         .output
@@ -33,7 +42,7 @@ pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failu
         .map(serde_json::from_str)
         .transpose()
         .map_err(|error| invalid(&error))?;
-    let state = folder.state(run)?;
+    let state = folder.state(id)?;
     if let Some(state) = state.step(&step) {
         show(&step, state);
     }
@@ -47,7 +56,13 @@ pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failu
     }
     let verdict = if args.applied { Verdict::Applied } else { Verdict::NotApplied };
     let (by, reason) = (engine::environment::login(), args.reason.clone());
-    deliver(&folder, run, &Request::Resolve { step, verdict, by, reason, output })
+    match folder.request(id, &Request::Resolve { step, verdict, by, reason, output })? {
+        Delivered::Journaled => {
+            print::message(&format!("journalled; `runbook resume {id}` acts on it\n"));
+        }
+        Delivered::HandedTo(holder) => handed(&holder),
+    }
+    Ok(Exit::Done)
 }
 
 /// What is known of the attempt, before a person decides.
@@ -76,16 +91,8 @@ fn confirmed(step: &StepId) -> bool {
     stdin.lock().read_line(&mut line).is_ok() && line.trim() == step.as_str()
 }
 
-fn deliver(folder: &StateFolder, run: RunId, request: &Request) -> Result<Exit, Failure> {
-    match folder.request(run, request)? {
-        Delivered::Journaled => {
-            print::message(&format!("journalled; `runbook resume {run}` acts on it\n"));
-        }
-        Delivered::HandedTo(holder) => {
-            print::message(&format!("handed to process {} on `{}`\n", holder.pid, holder.host));
-        }
-    }
-    Ok(Exit::Done)
+fn handed(holder: &Holder) {
+    print::message(&format!("handed to process {} on `{}`\n", holder.pid, holder.host));
 }
 
 fn invalid(error: &dyn std::fmt::Display) -> Failure {

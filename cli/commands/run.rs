@@ -6,9 +6,10 @@ use engine::driver::{Observer, RunOutcome};
 use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::state_folder::StateFolder;
+use model::ids::RunId;
 use model::run::state::RunStatus;
 
-use crate::cli::{Format, Plan, PlanFormat, Resume, Run};
+use crate::cli::{Attended, Format, Plan, PlanFormat, Resume, Run};
 use crate::commands;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -36,16 +37,25 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     };
     let state = settings.state()?;
     crate::runtime()?.block_on(async {
-        let with = surroundings(&state, settings, args.format, args.yes, args.no_wait)?;
+        let with = surroundings(&state, settings, &args.attended)?;
         Ok(ended(&modes::run(plan, start, with).await?))
     })
 }
 
 pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure> {
+    let run = settings.state()?.find(args.run.run.as_deref().unwrap_or_default())?;
+    take_over(run, settings, &args.attended)
+}
+
+/// Takes a run over and goes on with it as far as it goes.
+pub(crate) fn take_over(
+    run: RunId,
+    settings: &Settings,
+    attended: &Attended,
+) -> Result<Exit, Failure> {
     let state = settings.state()?;
-    let run = state.find(args.run.run.as_deref().unwrap_or_default())?;
     crate::runtime()?.block_on(async {
-        let with = surroundings(&state, settings, args.format, args.yes, args.no_wait)?;
+        let with = surroundings(&state, settings, attended)?;
         Ok(ended(&modes::resume(run, engine::environment::login(), with).await?))
     })
 }
@@ -53,11 +63,9 @@ pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure
 fn surroundings<'a>(
     state: &'a StateFolder,
     settings: &Settings,
-    format: Format,
-    yes: bool,
-    no_wait: bool,
+    attended: &Attended,
 ) -> Result<Surroundings<'a>, Failure> {
-    let observer: Box<dyn Observer> = match format {
+    let observer: Box<dyn Observer> = match attended.format {
         Format::Text => Box::new(Lines::new(settings.colour, settings.terminal)),
         Format::Json => Box::new(JsonLines),
     };
@@ -68,7 +76,7 @@ fn surroundings<'a>(
         registry: steps::REGISTRY,
         state,
         probes: Arc::new(steps::probes::Looks),
-        approver: people::approver(yes, no_wait),
+        approver: people::approver(attended.yes, attended.no_wait),
         observers: vec![observer],
         cancels: Some(cancels),
         orphans: Orphans::Wait,

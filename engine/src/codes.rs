@@ -3,246 +3,237 @@
 
 use model::codes::CodeInfo;
 
-const fn info(
-    code: &'static str,
-    title: &'static str,
-    text: &'static str,
-    example: &'static str,
-) -> CodeInfo {
-    CodeInfo { code, title, text, example }
-}
-
 /// Every code of this crate and of the rules of a run, in order.
 pub const CODES: &[CodeInfo] = &[
-    info(
+    CodeInfo::new(
         "RB0400",
         "cancelled",
         "The run was cancelled while the step ran, and the step stopped.",
         "runbook cancel RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0401",
         "the input of a step is not valid",
         "A value that only the run knew does not fit the step's input. `runbook steps KIND` describes every field.",
         "with: {jobs: \"{{ steps.size.outputs.text }}\"}",
     ),
-    info(
+    CodeInfo::new(
         "RB0402",
         "a connection, store or secret is not defined",
         "The name is not under `connections`, `stores` or `secrets` of the plan.",
         "with: {connection: prodd}",
     ),
-    info(
+    CodeInfo::new(
         "RB0403",
         "this program does not know the step",
         "The run was started with another version of the program. Resume it with that version.",
         "runbook resume RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0404",
         "a time limit passed",
         "`timeout`, `stall_timeout` or `deadline` passed, the step was observed not to have happened, and no retry was left.",
         "timeout: 5s",
     ),
-    info(
+    CodeInfo::new(
         "RB0405",
         "nothing can tell whether a step happened",
         "The attempt ended without an answer and leaves no mark that could be looked for. Find out, then say it with `runbook resolve`. Nothing starts until then.",
         "uses: command.run",
     ),
-    info(
+    CodeInfo::new(
         "RB0406",
         "a template cannot be rendered",
         "A template failed with the values of this run. `runbook plan` shows what each template reads.",
         "with: {table: \"{{ steps.pick.outputs.name }}\"}",
     ),
-    info(
+    CodeInfo::new(
         "RB0407",
         "a fact could not be journaled",
         "The run stopped, or the attempt had ended, so the effect that the fact announces was not begun.",
         "(a full disk under the state folder)",
     ),
-    info(
+    CodeInfo::new(
         "RB0408",
         "the scratch folder cannot be created",
         "A step needs a private folder in the run's folder. Look at its owner and at free space.",
         "(a full disk under the state folder)",
     ),
-    info(
+    CodeInfo::new(
         "RB0409",
         "the step has another version",
         "The plan was made for another version of the step's input. Resume with the version of the program that started the run.",
         "runbook resume RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0410",
         "a program could not be started",
         "Install it, or add its folder to `PATH`.",
         "with: {argv: [no-such-program]}",
     ),
-    info(
+    CodeInfo::new(
         "RB0411",
         "the end of a program is unknown",
         "The operating system did not tell how the program ended. The step is observed.",
         "uses: command.run",
     ),
-    info(
+    CodeInfo::new(
         "RB0420",
         "a secret cannot be read",
         "The variable, file or command under `secrets` gives nothing. Provide it, then `runbook resume`; nothing has failed.",
         "secrets: {db_url: {env: NOT_SET}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0430",
         "a program is missing",
         "A step starts a program that is not on `PATH`.",
         "uses: pg.dump",
     ),
-    info(
+    CodeInfo::new(
         "RB0431",
         "a client program is too old",
         "PostgreSQL's client programs may not be older than the server. Install the server's version or a newer one, and put it first on `PATH`.",
         "uses: pg.dump",
     ),
-    info(
+    CodeInfo::new(
         "RB0434",
         "a store is full",
         "Less than 64 MiB are free. Make room, or prune the store.",
         "stores: {backups: {url: \"file:///full\"}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0435",
         "the preflight failed",
         "Something the plan needs is missing. Each problem has its own code; nothing was executed.",
         "runbook run daily-backup.yaml",
     ),
-    info(
+    CodeInfo::new(
         "RB0450",
         "an approval was rejected",
         "A person said no. The step fails, and what needs it does not run.",
         "runbook reject RUN STEP",
     ),
-    info(
+    CodeInfo::new(
         "RB0451",
         "nobody answered in time",
         "The `timeout` of the question passed.",
         "with: {prompt: \"Go?\", timeout: 15m}",
     ),
-    info(
+    CodeInfo::new(
         "RB0452",
         "a request did not count",
         "A request of another process came too late, cannot be read, or its sender may not answer. The run is not changed by it.",
         "runbook resolve RUN STEP --applied --reason \"seen\"",
     ),
-    info(
+    CodeInfo::new(
         "RB0498",
         "a bug of the engine",
         "The engine broke one of its own rules and stopped. The journal is whole: `runbook resume` goes on from it. Please report it.",
         "(none is known)",
     ),
-    info(
+    CodeInfo::new(
         "RB0499",
         "a bug of a step",
         "The step panicked, so its effect is unknown and was observed. Please report it.",
         "(none is known)",
     ),
-    info(
+    CodeInfo::new(
         "RB0801",
         "the journal cannot be opened",
         "Look at the owner and the mode of the run's folder.",
         "runbook status RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0802",
         "the journal is damaged",
         "A line in the middle was changed, lost or added after it was written. Restore the state folder from a copy; the run is not continued from a damaged journal.",
         "runbook resume RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0803",
         "the lock cannot be taken",
         "The file system of the state folder does not allow the lock.",
         "runbook resume RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0804",
         "another process holds the run",
         "One process drives a run. The message names it.",
         "runbook resume RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0805",
         "the register of runs cannot be used",
         "Look at the owner and the mode of the state folder, and at free space.",
         "runbook runs",
     ),
-    info(
+    CodeInfo::new(
         "RB0806",
         "the register of runs is damaged",
         "A line was changed, lost or added after it was written. Restore `register.jsonl` from a copy of the state folder.",
         "runbook runs",
     ),
-    info(
+    CodeInfo::new(
         "RB0807",
         "a request cannot be left for the holder",
         "Look at the owner and the mode of the run's folder, and at free space.",
         "runbook cancel RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0808",
         "the state folder belongs to another user",
         "Run as its owner, or give another folder with `--state`.",
         "runbook run daily-backup.yaml --state /root/state",
     ),
-    info(
+    CodeInfo::new(
         "RB0809",
         "others may write to the state folder",
         "Whoever can write there can change what a run does. `chmod 700` it.",
         "runbook run daily-backup.yaml --state /tmp",
     ),
-    info(
+    CodeInfo::new(
         "RB0810",
         "there is no place for state",
         "Give one with `--state` or `RUNBOOK_STATE`.",
         "env -i runbook runs",
     ),
-    info(
+    CodeInfo::new(
         "RB0811",
         "the state folder cannot be used",
         "It cannot be created or looked at; the message says why.",
         "runbook run daily-backup.yaml --state /proc/state",
     ),
-    info(
+    CodeInfo::new(
         "RB0812",
         "no such run",
         "No run begins with these characters, or no run is open. `runbook runs` lists all.",
         "runbook status 01ZZZ",
     ),
-    info(
+    CodeInfo::new(
         "RB0813",
         "several runs may be meant",
         "Give more characters of the run's id.",
         "runbook status 01",
     ),
-    info(
+    CodeInfo::new(
         "RB0814",
         "the run does not allow this now",
         "The request does not fit where the run stands. `runbook status` shows it.",
         "runbook resolve RUN STEP --applied --reason \"seen\"",
     ),
-    info(
+    CodeInfo::new(
         "RB0815",
         "the journal tells what cannot happen",
         "Every line is whole, and their order is not one that this program writes.",
         "runbook status RUN",
     ),
-    info(
+    CodeInfo::new(
         "RB0816",
         "the journal cannot be written",
         "No further step was started. Make room or repair the disk, then `runbook resume`: what was running is observed first.",
         "(a full disk under the state folder)",
     ),
-    info(
+    CodeInfo::new(
         "RB0817",
         "the run never began",
         "Its process ended before the first record was durable, so nothing was executed.",

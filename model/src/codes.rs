@@ -16,6 +16,18 @@ pub struct CodeInfo {
     pub example: &'static str,
 }
 
+impl CodeInfo {
+    /// An entry.
+    pub const fn new(
+        code: &'static str,
+        title: &'static str,
+        text: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { code, title, text, example }
+    }
+}
+
 macro_rules! codes {
     ($(#[$doc:meta])* $module:ident: $($name:ident = $code:literal, $title:literal, $text:literal, $example:literal;)*) => {
         $(#[$doc])*

@@ -3,385 +3,376 @@
 
 use model::codes::CodeInfo;
 
-const fn info(
-    code: &'static str,
-    title: &'static str,
-    text: &'static str,
-    example: &'static str,
-) -> CodeInfo {
-    CodeInfo { code, title, text, example }
-}
-
 /// Every code of this crate, in order.
 pub const CODES: &[CodeInfo] = &[
-    info(
+    CodeInfo::new(
         "RB0500",
         "a connection cannot be resolved",
         "A part of the connection (URL, port, `sslmode`) is not what libpq understands.",
         "connections: {prod: {url: \"postgresql://db:port/lms\"}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0501",
         "the server cannot be reached",
         "No connection could be made. Nothing was done. Check that the server runs, and host, port and network.",
         "connections: {prod: {host: no-such-host}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0502",
         "the server refuses the login",
         "Check the role, the password and `pg_hba.conf`.",
         "connections: {prod: {user: nobody}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0503",
         "there is no such database",
         "Check the connection's `dbname`.",
         "connections: {prod: {dbname: lsm}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0504",
         "the server takes no connection now",
         "It is starting, stopping, or has no free connection. Nothing was done.",
         "psql: FATAL: sorry, too many clients already",
     ),
-    info(
+    CodeInfo::new(
         "RB0505",
         "the connection was lost",
         "A statement was on its way, so it may have happened. What wrote is observed before anything else.",
         "the server was restarted while `pg.query` wrote",
     ),
-    info(
+    CodeInfo::new(
         "RB0506",
         "the transaction collided with another",
         "A serialization failure or a deadlock: nothing was applied, another attempt may pass.",
         "SQLSTATE 40001",
     ),
-    info(
+    CodeInfo::new(
         "RB0507",
         "the server lacks resources",
         "Disk, memory or locks ran out on the server, or its storage failed.",
         "SQLSTATE 53100",
     ),
-    info(
+    CodeInfo::new(
         "RB0508",
         "a lock was not granted in time",
         "Another session holds it: see `pg_locks`, or raise `lock_timeout`.",
         "SQLSTATE 55P03",
     ),
-    info(
+    CodeInfo::new(
         "RB0509",
         "the role lacks a privilege",
         "Grant what the message names. A backup role needs `pg_read_all_data` and `BYPASSRLS`.",
         "SQLSTATE 42501",
     ),
-    info(
+    CodeInfo::new(
         "RB0510",
         "the server refuses a statement",
         "The message is the server's, with its SQLSTATE. Nothing was applied.",
         "with: {connection: prod, sql: selekt 1}",
     ),
-    info(
+    CodeInfo::new(
         "RB0511",
         "a statement was cancelled on the server",
         "Somebody else, or a `statement_timeout`, cancelled it. Nothing was applied.",
         "SQLSTATE 57014",
     ),
-    info(
+    CodeInfo::new(
         "RB0512",
         "no TLS connection could be made",
         "Check `sslmode`, `sslrootcert` and the server's certificate.",
         "connections: {prod: {sslmode: verify-full}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0513",
         "the password file could not be written",
         "Programs of PostgreSQL get the password through a private file in the step's scratch folder. Check its disk.",
         "a full disk under the state folder",
     ),
-    info(
+    CodeInfo::new(
         "RB0514",
         "a client program is missing its version or is too old",
         "PostgreSQL's programs may not be older than the server.",
         "pg_dump 13 against a server 15",
     ),
-    info(
+    CodeInfo::new(
         "RB0515",
         "rows could not be compressed",
         "The compressor failed while a table was dumped.",
         "memory ran out on this machine",
     ),
-    info(
+    CodeInfo::new(
         "RB0516",
         "an object could not be staged",
         "A restore writes some objects to its scratch folder first. Check its disk.",
         "a full disk under the state folder",
     ),
-    info(
+    CodeInfo::new(
         "RB0517",
         "a client program failed",
         "Its exit status was not 0, or its output broke off. The step's log holds all it printed.",
         "pg_dump: error: query failed",
     ),
-    info(
+    CodeInfo::new(
         "RB0518",
         "the connection goes through a transaction pooler",
         "Snapshots and locks do not survive a pooler. Use the direct address of the server.",
         "connections: {prod: {port: 6432}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0519",
         "rows were counted twice with two results",
         "What was copied differs from what was counted. An index or a table may be corrupt: check with `pg_amcheck`.",
         "`public.orders`: 41999 rows were copied, SQL counts 42000",
     ),
-    info(
+    CodeInfo::new(
         "RB0520",
         "the target database exists",
         "A restore never touches an existing database. Choose another name.",
         "with: {connection: target, database: lms}",
     ),
-    info(
+    CodeInfo::new(
         "RB0521",
         "there is no such table",
         "A table that the input names does not exist, or holds no rows of its own.",
         "with: {tables: [no_such_table]}",
     ),
-    info(
+    CodeInfo::new(
         "RB0522",
         "a copy differs from its manifest",
         "Each difference is named by object. The set is not proven; do not rely on it.",
         "table `public.orders`: 41999 rows, the manifest says 42000",
     ),
-    info(
+    CodeInfo::new(
         "RB0523",
         "this is not the place that was meant",
         "The server is not the expected one.",
         "with: {connection: prod, expect: {primary: true}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0524",
         "the scratch connection is protected",
         "A scratch database is made and dropped again, which a protected connection never allows. Name another connection, one that says `protected: false`.",
         "with: {store: backups, database: lms, scratch: prod}",
     ),
-    info(
+    CodeInfo::new(
         "RB0550",
         "parameters and placeholders differ in number",
         "A query has as many `params` as it has `$1`, `$2` ...",
         "with: {sql: select $1, params: []}",
     ),
-    info(
+    CodeInfo::new(
         "RB0551",
         "two columns of one name",
         "Rows are mappings by column name. Rename one with `AS`.",
         "with: {sql: \"select 1 as a, 2 as a\"}",
     ),
-    info(
+    CodeInfo::new(
         "RB0555",
         "an assertion does not hold",
         "The message says what was expected and what was found.",
         "with: {query: select count(*) from users, expect: {min: 1}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0560",
         "the database exists already",
         "And this step of this run did not make it. Choose another name, or drop it first.",
         "uses: pg.create_database",
     ),
-    info(
+    CodeInfo::new(
         "RB0561",
         "a database vanished after it was made",
         "Somebody dropped it. See the server's log.",
         "uses: pg.create_database",
     ),
-    info(
+    CodeInfo::new(
         "RB0562",
         "there is no database to drop",
         "Set `if_exists: true` when that is fine.",
         "uses: pg.drop_database",
     ),
-    info(
+    CodeInfo::new(
         "RB0563",
         "a protected connection keeps its databases",
         "Repeat the name in `confirm`, or declare the connection scratch with `protected: false`.",
         "uses: pg.drop_database",
     ),
-    info(
+    CodeInfo::new(
         "RB0600",
         "the URL of a store is not valid",
         "A store is `file:///` and an absolute path.",
         "stores: {backups: {url: backups}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0601",
         "a path leads out of the store",
         "Paths in a store have no `..`, no part that starts with a dot, and go through no symbolic link.",
         "with: {store: backups, from: ../etc/passwd}",
     ),
-    info(
+    CodeInfo::new(
         "RB0602",
         "there is no such object in the store",
         "Check the path and the store's `url`.",
         "with: {store: backups, from: missing}",
     ),
-    info(
+    CodeInfo::new(
         "RB0603",
         "an object is never overwritten",
         "Something else has that path already.",
         "uses: store.put",
     ),
-    info("RB0604", "the store is full", "Free space, then resume.", "a full disk"),
-    info(
+    CodeInfo::new("RB0604", "the store is full", "Free space, then resume.", "a full disk"),
+    CodeInfo::new(
         "RB0605",
         "the store refuses access",
         "Let the account that runs `runbook` read and write it.",
         "a store of another user",
     ),
-    info(
+    CodeInfo::new(
         "RB0606",
         "a small object is not small",
         "A manifest or a proof is larger than any can be: it is damaged or not ours.",
         "a manifest of 1 GB",
     ),
-    info(
+    CodeInfo::new(
         "RB0607",
         "the store failed",
         "The system's error is among the causes. Another attempt may pass.",
         "an input/output error",
     ),
-    info(
+    CodeInfo::new(
         "RB0610",
         "no backup set fits",
         "No set of that database, id or time is in the store. `runbook backups list` shows what there is.",
         "with: {backup: latest}",
     ),
-    info(
+    CodeInfo::new(
         "RB0611",
         "no fitting set is proven",
         "There are sets, and none is proven. Prove one with `pg.verify_backup`, or name one by its id.",
         "with: {backup: latest}",
     ),
-    info(
+    CodeInfo::new(
         "RB0612",
         "a manifest is not one of this set",
         "It does not read, or belongs to another set or database.",
         "a manifest copied from elsewhere",
     ),
-    info(
+    CodeInfo::new(
         "RB0613",
         "an object of a set is damaged",
         "Its bytes are not those that the manifest names. Use another set.",
         "a flipped bit",
     ),
-    info(
+    CodeInfo::new(
         "RB0614",
         "an object of a set is missing",
         "The manifest names it and the store has it not. Use another set.",
         "a deleted object",
     ),
-    info(
+    CodeInfo::new(
         "RB0650",
         "a local file cannot be read",
         "Check the path and its permissions.",
         "with: {path: /no/such/file}",
     ),
-    info(
+    CodeInfo::new(
         "RB0651",
         "a path is not that of a file",
         "It names no file, or its folder cannot be named.",
         "with: {to: /}",
     ),
-    info(
+    CodeInfo::new(
         "RB0652",
         "a file is not the expected one",
         "Both checksums are in the message.",
         "uses: file.checksum",
     ),
-    info(
+    CodeInfo::new(
         "RB0660",
         "the retention policy keeps nothing",
         "Rules that keep nothing, or a floor of 0, are refused.",
         "with: {keep: {daily: 0}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0661",
         "more sets would go than allowed",
         "Nothing was removed. Look at the reasons in the step's log; then raise `max_delete` or mend the policy.",
         "with: {max_delete: 2}",
     ),
-    info(
+    CodeInfo::new(
         "RB0662",
         "pruning stopped half-way",
         "What is gone is gone; the next attempt judges afresh and removes the rest.",
         "a run cancelled while it pruned",
     ),
-    info(
+    CodeInfo::new(
         "RB0701",
         "a server cannot be reached",
         "Nothing was sent. Check the address, the name service and the network.",
         "uses: http.check",
     ),
-    info(
+    CodeInfo::new(
         "RB0702",
         "a request cannot be made",
         "The URL or a header is not valid.",
         "with: {url: hooks/T000}",
     ),
-    info(
+    CodeInfo::new(
         "RB0703",
         "no answer came",
         "The request may have been worked on. A message is then `delivered: unknown`.",
         "a server that dies while it answers",
     ),
-    info(
+    CodeInfo::new(
         "RB0704",
         "a request was refused",
         "A status from 300 to 499: a wrong or revoked address. It is not sent again.",
         "a revoked Slack webhook",
     ),
-    info(
+    CodeInfo::new(
         "RB0705",
         "a server takes no more requests now",
         "Status 429, or 503 with `Retry-After`. The step waits as asked, at most 30 s, and may be retried.",
         "HTTP 429",
     ),
-    info(
+    CodeInfo::new(
         "RB0706",
         "the answer is not Slack's",
         "Only status 200 with the body `ok` confirms a message.",
         "with: {webhook: \"https://example.com\"}",
     ),
-    info(
+    CodeInfo::new(
         "RB0707",
         "an answer is not as expected",
         "The message names what was expected and what was found.",
         "with: {expect: {status: [200]}}",
     ),
-    info(
+    CodeInfo::new(
         "RB0708",
         "the HTTP client could not be set up",
         "TLS could not be initialised on this machine. See the causes.",
         "no usable root certificates",
     ),
-    info(
+    CodeInfo::new(
         "RB0720",
         "a command failed",
         "Its exit status is not one of `exit_codes`. The step's log has its output.",
         "with: {argv: [\"false\"]}",
     ),
-    info(
+    CodeInfo::new(
         "RB0721",
         "a command was killed",
         "It was ended by a signal, so nobody knows what it had done, unless the step is `idempotent`.",
         "kill -9 of the command",
     ),
-    info(
+    CodeInfo::new(
         "RB0722",
         "a command was stopped before its end",
         "The run was cancelled or a timeout passed while it worked.",
         "runbook cancel",
     ),
-    info(
+    CodeInfo::new(
         "RB0740",
         "nobody can be asked here",
         "An approval is asked for by the run itself. Answer with `runbook approve`, then `runbook resume`.",

@@ -77,6 +77,17 @@ fn another_process_cancels_a_run() {
 }
 
 #[test]
+fn a_run_that_nobody_holds_is_cancelled_at_once() {
+    let bed = Bed::with("select 1");
+    let (file, mark) = written(&bed, APPROVAL);
+    bed.runbook(&["run", &file]).expect(5);
+    bed.runbook(&["cancel"]).expect(0);
+    let status = bed.runbook(&["status", &bed.runs()[0], "--exit-code"]).expect(7);
+    assert!(status.stdout.contains("cancelled"), "{}", status.stdout);
+    assert!(!mark.exists());
+}
+
+#[test]
 fn control_c_cancels_the_run_and_cleans_up() {
     let bed = Bed::with(
         "create table big as select n, repeat(md5(n::text), 20) t from generate_series(1, 200000) n",
