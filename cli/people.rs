@@ -4,17 +4,45 @@ use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use engine::driver::{AnswerFuture, Approver, Question};
+use jiff::Timestamp;
 use model::approval::{Answer, Decision};
+use model::plan::Plan;
 
+use crate::cli::Attended;
 use crate::show::print;
 
+/// A person sits at the terminal and may be asked.
+fn is_attended(attended: &Attended) -> bool {
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    terminal && !attended.yes && !attended.no_wait
+}
+
+/// Asks when the incident began, where the runbook has an RPO to measure; never guessed.
+pub(crate) fn incident(plan: &Plan, attended: &Attended) -> Option<Timestamp> {
+    if plan.objectives.rpo.is_none() || !is_attended(attended) {
+        return None;
+    }
+    let question = "when did the incident begin? RFC 3339 with a zone; Enter when there was none: ";
+    print::message(question);
+    for line in std::io::stdin().lock().lines() {
+        let line = line.ok()?;
+        match line.trim() {
+            "" => return None,
+            text => match text.parse() {
+                Ok(at) => return Some(at),
+                Err(_) => print::message("write it as `2026-11-20T02:00:00Z`, or press Enter: "),
+            },
+        }
+    }
+    None
+}
+
 /// Who answers: `--yes` for the starter, a person at the terminal, or nobody.
-pub(crate) fn approver(yes: bool, no_wait: bool) -> Option<Arc<dyn Approver>> {
-    if yes {
+pub(crate) fn approver(attended: &Attended) -> Option<Arc<dyn Approver>> {
+    if attended.yes {
         return Some(Arc::new(Yes));
     }
-    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    (terminal && !no_wait).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
+    is_attended(attended).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
 }
 
 /// Says yes in the starter's name; it counts only where the starter may answer.

@@ -32,7 +32,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     };
     let start = Start {
         starter: engine::environment::login(),
-        incident_at: args.incident_at,
+        incident_at: args.incident_at.or_else(|| people::incident(&plan, &args.attended)),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let state = settings.state()?;
@@ -76,7 +76,7 @@ fn surroundings<'a>(
         registry: steps::REGISTRY,
         state,
         probes: Arc::new(steps::probes::Looks),
-        approver: people::approver(attended.yes, attended.no_wait),
+        approver: people::approver(attended),
         observers: vec![observer],
         cancels: Some(cancels),
         orphans: Orphans::Wait,

@@ -13,3 +13,4 @@ mod kill;
 mod parallel;
 mod people;
 mod plan;
+mod terminal;

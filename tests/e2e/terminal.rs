@@ -1,0 +1,98 @@
+//! A person at a terminal: questions are asked and answered there, in a real terminal window.
+
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use crate::bed::Bed;
+
+/// A terminal of 80 by 24, which ends with the value.
+struct Terminal<'a> {
+    name: String,
+    bed: &'a Bed,
+}
+
+impl<'a> Terminal<'a> {
+    /// Starts `runbook args` in the window.
+    fn start(bed: &'a Bed, args: &str) -> Self {
+        let terminal = Self { name: format!("runbook-{}", bed.cluster.port()), bed };
+        let state = format!("RUNBOOK_STATE={}", bed.state().display());
+        let command = format!("{} {args}; echo ended=$?; sleep 60", env!("CARGO_BIN_EXE_runbook"));
+        terminal.tmux(&["new-session", "-d", "-x", "80", "-y", "24", "-e", &state, &command]);
+        terminal
+    }
+
+    fn tmux(&self, args: &[&str]) -> Output {
+        let mut tmux = Command::new("tmux");
+        tmux.args(["-L", &self.name]).args(args).current_dir(self.bed.folder());
+        let output = tmux.output().expect("tmux runs; install it with `apt-get install tmux`");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output
+    }
+
+    fn screen(&self) -> String {
+        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, text: &str) {
+        let begun = Instant::now();
+        while !self.screen().contains(text) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(30),
+                "no `{text}` on:\n{}",
+                self.screen()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn types(&self, text: &str) {
+        self.tmux(&["send-keys", text, "Enter"]);
+    }
+}
+
+impl Drop for Terminal<'_> {
+    fn drop(&mut self) {
+        Command::new("tmux").args(["-L", &self.name, "kill-server"]).output().ok();
+    }
+}
+
+const ASK: &str = r#"
+version: 1
+name: ask-first
+objectives: {rpo: 1h}
+steps:
+  - {id: confirm, uses: human.approve, with: {prompt: "Go on?", allow_self: true}}
+  - {id: after, uses: flow.pass}
+"#;
+
+#[test]
+fn the_incident_and_the_approval_are_asked_for() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("ask.yaml", ASK);
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("when did the incident begin?");
+    terminal.types("yesterday");
+    terminal.wait_for("write it as `2026-11-20T02:00:00Z`");
+    terminal.types("2026-01-02T03:04:05Z");
+    terminal.wait_for("confirm: Go on?");
+    terminal.types("maybe");
+    terminal.wait_for("type `yes` or `no`");
+    terminal.types("yes");
+    terminal.wait_for("ended=0");
+    let report = bed.runbook(&["report", "--format", "json"]).expect(0);
+    let report: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
+    assert_eq!(report["incident_at"], "2026-01-02T03:04:05Z");
+    assert_eq!(report["approvals"][0]["answers"][0][1]["decision"], "approved");
+    assert_eq!(report["approvals"][0]["answers"][0][1]["claimed"], true);
+}
+
+#[test]
+fn a_rejection_fails_the_run() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("ask.yaml", ASK);
+    let terminal = Terminal::start(&bed, &format!("run {file} --incident-at 2026-01-02T03:04:05Z"));
+    terminal.wait_for("confirm: Go on?");
+    terminal.types("no");
+    terminal.wait_for("ended=1");
+}
