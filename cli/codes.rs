@@ -75,6 +75,18 @@ const OWN: &[CodeInfo] = &[
         "The journal's first record is missing, or its records cannot follow each other.",
         "runbook report 01JD",
     ),
+    CodeInfo::new(
+        "RB0912",
+        "the output could not be written",
+        "Standard output leads to a full disk or a file that cannot be written. What was printed is not whole.",
+        "runbook report > /dev/full",
+    ),
+    CodeInfo::new(
+        "RB0913",
+        "there is no such store",
+        "The folder that the URL names does not exist. A command that only looks does not make it.",
+        "runbook backups list --store file:///no/such/folder",
+    ),
 ];
 
 #[cfg(test)]

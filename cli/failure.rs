@@ -6,6 +6,7 @@ use engine::error::{EngineError, Obstacle};
 use model::step_error::{ErrorClass, StepError};
 
 use crate::exit::Exit;
+use crate::show::print;
 
 /// An error of the command line itself: not a problem in a runbook's text, not a failed step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,11 +46,12 @@ impl Failure {
     pub(crate) fn text(&self, colour: bool) -> String {
         let (on, off) = if colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
         let mut text: String = self.problems.iter().map(|problem| problem.text(colour)).collect();
-        writeln!(text, "{on}error[{}]{off}: {}", self.code, self.message)
+        writeln!(text, "{on}error[{}]{off}: {}", self.code, print::clean(&self.message))
             .expect("writing to a string does not fail");
         for (label, part) in [("why", &self.why), ("help", &self.help)] {
             if let Some(part) = part {
-                writeln!(text, "  {label}: {part}").expect("writing to a string does not fail");
+                writeln!(text, "  {label}: {}", print::clean(part))
+                    .expect("writing to a string does not fail");
             }
         }
         text

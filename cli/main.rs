@@ -30,6 +30,11 @@ fn main() -> ExitCode {
         print::message(&failure.text(settings.colour));
         failure.exit
     });
+    let exit = print::unwritten().filter(|_| exit == Exit::Done).map_or(exit, |error| {
+        let failure = Failure::new(Exit::RunFailed, "RB0912", "the output could not be written");
+        print::message(&failure.why(error).text(settings.colour));
+        Exit::RunFailed
+    });
     exit.into()
 }
 

@@ -66,7 +66,7 @@ struct Terminal;
 impl Approver for Terminal {
     fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
         let (prompt, answer) = (prompt(question), tokio::task::spawn_blocking(read_answer));
-        print::message(&prompt);
+        print::message(&print::clean(&prompt));
         Box::pin(async move { answer.await.ok().flatten() })
     }
 }

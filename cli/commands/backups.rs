@@ -1,5 +1,6 @@
 //! `runbook backups list|show`.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use engine::clock::{Clock as _, RealClock};
@@ -190,7 +191,13 @@ async fn find(url: &str, database: Option<&str>) -> Result<Found, Failure> {
     sets::find(store.as_ref(), database, Level::Identical, &cancel).await.map_err(Failure::from)
 }
 
+/// Opens a store to look at it; one that is not there is not made.
 fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
+    let path = url.strip_prefix("file://").filter(|path| !path.contains('%'));
+    if path.is_some_and(|path| engine::files::facts(Path::new(path)).is_err()) {
+        let message = format!("there is no store at `{url}`");
+        return Err(Failure::new(Exit::Invalid, "RB0913", message).help("check the URL"));
+    }
     let settings =
         StoreSettings { name: url.to_owned(), url: url.to_owned(), min_proof: Level::Identical };
     store::open(&settings).map_err(unread)

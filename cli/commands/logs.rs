@@ -1,5 +1,7 @@
 //! `runbook logs`.
 
+use std::io::IsTerminal as _;
+
 use crate::cli::Logs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -10,6 +12,10 @@ pub(crate) fn logs(args: &Logs, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
     let run = folder.find(&args.run)?;
     let logs = folder.run_folder(run).join("logs");
+    // A damaged journal is said, and its logs are shown all the same.
+    if let Err(error) = folder.events(run) {
+        print::message(&Failure::from(error).text(settings.colour));
+    }
     let names = engine::files::list(&logs)
         .map_err(|error| unreadable(&logs.display().to_string(), &error))?;
     let wanted = |name: &&String| {
@@ -24,12 +30,21 @@ pub(crate) fn logs(args: &Logs, settings: &Settings) -> Result<Exit, Failure> {
         let path = logs.join(name);
         let text = engine::files::read(&path).map_err(|error| unreadable(name, &error))?;
         print::message(&format!("==> {name} <==\n"));
-        print::text(&String::from_utf8_lossy(&text));
+        show(&text);
     }
     if names.is_empty() {
         print::message("no logs\n");
     }
     Ok(Exit::Done)
+}
+
+/// A log as it is, unless a terminal would obey it.
+fn show(log: &[u8]) {
+    if std::io::stdout().is_terminal() {
+        print::text(&String::from_utf8_lossy(log));
+    } else {
+        print::bytes(log);
+    }
 }
 
 fn unreadable(name: &str, error: &std::io::Error) -> Failure {

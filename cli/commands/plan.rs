@@ -36,7 +36,7 @@ fn text(preview: &Preview, format: PlanFormat) -> String {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    engine::files::write_durably(path, text.as_bytes()).map_err(|error| {
+    engine::files::write_in_place(path, text.as_bytes()).map_err(|error| {
         Failure::new(Exit::Invalid, "RB0905", format!("`{}` could not be written", path.display()))
             .why(error)
     })

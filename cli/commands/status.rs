@@ -1,8 +1,8 @@
 //! `runbook status` and `runbook runs`.
 
+use engine::error::EngineError;
 use engine::state_folder::{RunEntry, StateFolder};
 use model::ids::RunId;
-use model::journal::Record;
 use model::run::state::RunState;
 use model::step_error::StepError;
 use serde_json::{Value, json};
@@ -16,13 +16,25 @@ use crate::show::{print, table};
 
 pub(crate) fn status(args: &Status, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
-    let run = folder.find(args.run.run.as_deref().unwrap_or_default())?;
+    let run = match &args.run.run {
+        Some(prefix) => folder.find(prefix)?,
+        None => open_or_newest(&folder)?,
+    };
     let state = folder.state(run)?;
     match args.format {
         Format::Text => print::text(&text(run, &state, &folder)),
         Format::Json => print::json(&as_json(run, &state, &folder)),
     }
     Ok(if args.exit_code { Exit::from(state.status()) } else { Exit::Done })
+}
+
+/// The only open run; when none is open, the newest.
+fn open_or_newest(folder: &StateFolder) -> Result<RunId, EngineError> {
+    folder.find("").or_else(|error| {
+        let newest = folder.runs()?.into_iter().rfind(|entry| entry.present);
+        let none_is_open = error.code == "RB0812";
+        newest.filter(|_| none_is_open).map(|entry| entry.run).ok_or(error)
+    })
 }
 
 fn name(state: &RunState) -> &str {
@@ -101,12 +113,12 @@ fn facts(entry: &RunEntry, folder: &StateFolder) -> (String, String) {
     if !entry.present {
         return ("MISSING".to_owned(), String::new());
     }
-    let started = |records: &[Record]| {
-        records.first().map(|record| record.stamp.at.to_string()).unwrap_or_default()
-    };
-    match folder.events(entry.run).and_then(|records| Ok((folder.state(entry.run)?, records))) {
-        Ok((state, records)) => (word(&state.status()), started(&records)),
-        Err(error) => (format!("DAMAGED: {}", error.message), String::new()),
+    match folder.state(entry.run) {
+        Ok(state) => {
+            let started = state.created().map(|created| format!("{:.0}", created.started_at));
+            (word(&state.status()), started.unwrap_or_default())
+        }
+        Err(_) => ("DAMAGED".to_owned(), String::new()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Observers of a run: timestamped lines with bars on a terminal, or one JSON object a line.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 
 use engine::context::Progress;
 use engine::driver::Observer;
@@ -61,7 +62,7 @@ fn shown(at: &str, line: &Line, colour: bool) -> String {
         (true, Tone::Bad) => ("\x1b[1;31m", "\x1b[0m"),
     };
     let step = line.step.as_deref().unwrap_or("-");
-    format!("{at}  {step:<12}  {on}{}{off}\n", line.text)
+    format!("{at}  {step:<12}  {on}{}{off}\n", print::clean(&line.text))
 }
 
 /// One bar for each step that shows progress.
@@ -94,17 +95,17 @@ impl Bars {
         bar.set_style(style(progress));
         bar.set_length(progress.total.unwrap_or_default());
         bar.set_position(progress.done);
-        bar.set_message(progress.activity.clone());
+        bar.set_message(print::clean(&progress.activity));
     }
 }
 
 fn style(progress: &Progress) -> ProgressStyle {
     let template = match (progress.bytes, progress.total.is_some()) {
         (true, true) => {
-            "{prefix:>12} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {wide_msg}"
+            "{prefix:>12} [{bar:10}] {bytes}/{total_bytes} {bytes_per_sec} eta {eta} {wide_msg}"
         }
         (true, false) => "{prefix:>12} {spinner} {bytes} {bytes_per_sec} {wide_msg}",
-        (false, true) => "{prefix:>12} [{bar:24}] {pos}/{len} {wide_msg}",
+        (false, true) => "{prefix:>12} [{bar:10}] {pos}/{len} {wide_msg}",
         (false, false) => "{prefix:>12} {spinner} {elapsed} {wide_msg}",
     };
     ProgressStyle::with_template(template)
@@ -123,6 +124,7 @@ impl Observer for JsonLines {
         for (name, value) in fields {
             object[name] = value.clone();
         }
-        print::text(&format!("{object}\n"));
+        // A reader that goes away does not change what becomes of the run.
+        std::io::stdout().lock().write_all(format!("{object}\n").as_bytes()).ok();
     }
 }

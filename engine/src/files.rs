@@ -71,6 +71,11 @@ pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_folder(parent(path))
 }
 
+/// Writes a file that a person named, in place: a device or a link stays what it is.
+pub fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    std::fs::write(path, bytes)
+}
+
 /// Makes the names in a folder durable.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()

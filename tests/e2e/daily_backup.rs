@@ -93,3 +93,13 @@ fn after_a_failing_night_nothing_is_pruned() {
     failed.expect(1);
     assert_eq!(bed.sets(), before);
 }
+
+#[test]
+fn a_store_that_is_not_there_is_not_an_empty_one() {
+    let bed = Bed::with("select 1");
+    let missing = bed.folder().join("missing");
+    let url = format!("file://{}", missing.display());
+    let ended = bed.runbook(&["backups", "list", "--store", &url]).expect(2);
+    assert!(ended.stderr.contains("[RB0913]"), "{}", ended.stderr);
+    assert!(!missing.exists(), "a look makes nothing");
+}

@@ -10,6 +10,7 @@ mod bed;
 mod daily_backup;
 mod faults;
 mod kill;
+mod output;
 mod parallel;
 mod people;
 mod plan;

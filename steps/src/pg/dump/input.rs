@@ -58,7 +58,8 @@ pub struct Input {
     /// Connections that copy rows at once. Default: one for each processor.
     #[serde(default)]
     pub jobs: Option<u16>,
-    /// zstd's level, 1 (fast) to 19 (small).
+    /// zstd's level, 1 (fast) to 19 (small). Rows of a table come out smaller than with gzip at
+    /// every level; for columns of prose, 2 or 3 does.
     #[serde(default = "default_level")]
     pub compression: i32,
     /// Tables larger than this are split into parts of about this size on disk.
@@ -70,7 +71,7 @@ pub struct Input {
 }
 
 fn default_level() -> i32 {
-    3
+    1
 }
 
 fn default_part_size() -> ByteSize {
