@@ -82,6 +82,7 @@ fn up(dir: &Path, rows: Option<u32>) -> Result<(), Box<dyn Error>> {
 }
 
 fn sink(dir: &Path, port_file: &Path) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(dir)?;
     let sink = Sink::start_with_log(&dir.join("sink.jsonl"))?;
     // Whoever waits for the file finds the whole port in it.
     let draft = port_file.with_extension("draft");
