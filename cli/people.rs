@@ -11,15 +11,20 @@ use model::plan::Plan;
 use crate::cli::Attended;
 use crate::show::print;
 
-/// A person sits at the terminal and may be asked.
-fn is_attended(attended: &Attended) -> bool {
+/// A person sits at the terminal, and is waited for.
+pub(crate) fn is_attended(attended: &Attended) -> bool {
     let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    terminal && !attended.yes && !attended.no_wait
+    terminal && !attended.no_wait
+}
+
+/// The person at the terminal wants to be asked.
+fn may_be_asked(attended: &Attended) -> bool {
+    is_attended(attended) && !attended.yes
 }
 
 /// Asks when the incident began, where the runbook has an RPO to measure; never guessed.
 pub(crate) fn incident(plan: &Plan, attended: &Attended) -> Option<Timestamp> {
-    if plan.objectives.rpo.is_none() || !is_attended(attended) {
+    if plan.objectives.rpo.is_none() || !may_be_asked(attended) {
         return None;
     }
     let question = "when did the incident begin? RFC 3339 with a zone; Enter when there was none: ";
@@ -42,7 +47,7 @@ pub(crate) fn approver(attended: &Attended) -> Option<Arc<dyn Approver>> {
     if attended.yes {
         return Some(Arc::new(Yes));
     }
-    is_attended(attended).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
+    may_be_asked(attended).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
 }
 
 /// Says yes in the starter's name; it counts only where the starter may answer.

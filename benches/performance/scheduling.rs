@@ -71,6 +71,7 @@ fn created(plan: Plan) -> Event {
         starter: "bench".to_owned(),
         started_at: Timestamp::UNIX_EPOCH,
         incident_at: None,
+        unattended: false,
         vars: IndexMap::new(),
         plan,
     }))

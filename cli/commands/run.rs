@@ -33,6 +33,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     let start = Start {
         starter: engine::environment::login(),
         incident_at: args.incident_at.or_else(|| people::incident(&plan, &args.attended)),
+        unattended: !people::is_attended(&args.attended),
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let state = settings.state()?;

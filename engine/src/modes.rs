@@ -48,6 +48,8 @@ pub struct Start {
     pub starter: String,
     /// When the incident happened, when somebody said so.
     pub incident_at: Option<Timestamp>,
+    /// Nobody is there: what would pause the run fails its step.
+    pub unattended: bool,
     /// The program's version.
     pub tool: String,
 }
@@ -178,6 +180,7 @@ fn created(
         starter: start.starter,
         started_at: now,
         incident_at: start.incident_at,
+        unattended: start.unattended,
         vars: indexmap::IndexMap::new(),
         plan,
     };

@@ -27,6 +27,17 @@ fn the_frozen_journal_reads_and_is_written_again_byte_for_byte() {
 }
 
 #[test]
+fn a_run_is_attended_unless_its_first_record_says_otherwise() {
+    let records = read(JOURNAL.as_bytes()).unwrap().records;
+    let Event::RunCreated(mut created) = records[0].event.clone() else { panic!("a run begins") };
+    assert!(!created.unattended);
+    created.unattended = true;
+    let line = Chain::default().seal(&records[0].stamp, &Event::RunCreated(created.clone()));
+    assert!(line.contains("\"unattended\":true"), "{line}");
+    assert_eq!(read(line.as_bytes()).unwrap().records[0].event, Event::RunCreated(created));
+}
+
+#[test]
 fn the_frozen_journal_holds_every_event_and_the_page_describes_each() {
     let journal = read(JOURNAL.as_bytes()).unwrap();
     let names = all_types();

@@ -128,6 +128,24 @@ fn a_full_disk_in_the_store_leaves_no_backup() {
 }
 
 #[test]
+fn an_unattended_backup_that_lacks_rights_fails_and_sends_its_alarm() {
+    let bed = Bed::with(SAMPLE);
+    bed.cluster.execute("app", "create role weak login password 'weak'").unwrap();
+    let address = format!("127.0.0.1:{}", bed.cluster.port());
+    let output = bed
+        .command(&["run", "runbooks/daily-backup.yaml", "-p", "slack=true"])
+        .env("DATABASE_URL", format!("postgresql://weak:weak@{address}/app"))
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    refused(&bed, Ended::of(output), 1, "RB0509");
+    let messages = bed.sink.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    let text = messages[0].body["text"].as_str().unwrap();
+    assert!(text.contains("daily-backup FAILED at dump"), "{text}");
+}
+
+#[test]
 fn a_store_with_little_room_fails_the_preflight() {
     let bed = Bed::with(SAMPLE);
     let disk = SmallDisk::at(bed.folder().join("small"), "4m");

@@ -159,6 +159,7 @@ fn new_state(plan: Plan) -> RunState {
         starter: "ann".to_owned(),
         started_at: jiff::Timestamp::UNIX_EPOCH,
         incident_at: None,
+        unattended: false,
         vars: indexmap::IndexMap::new(),
         plan,
     };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::ground::*;
 use engine::driver::{AnswerFuture, Approver, CancelWish, Question};
 use engine::inbox::Request;
+use engine::modes::{Start, Surroundings};
 use engine::state_folder::Delivered;
 use model::approval::{Answer, Decision};
 use model::effect::{Effect, Repeat};
@@ -336,6 +337,80 @@ async fn an_open_question_is_answered_later_and_a_missing_secret_only_pauses() {
     assert_eq!(output.unwrap()["by"], "dana");
     assert_eq!(ground.count("act"), 1);
     assert_status(&ground.resume(run).await, RunStatus::Succeeded);
+}
+
+#[tokio::test]
+async fn an_unattended_run_fails_where_an_attended_one_pauses_so_that_somebody_is_told() {
+    let steps = |ground: &Ground| {
+        let mut steps = vec![
+            ground.step("a", &[], &["operator", "ok"]),
+            ground.step("b", &["a"], &["ok"]),
+            ground.step("alarm", &["b"], &["ok"]),
+        ];
+        steps[2].condition = Some("failed()".to_owned());
+        plan(steps)
+    };
+    let ground = Ground::new();
+    assert_status(&ground.run(steps(&ground)).await, RunStatus::Paused);
+    assert_eq!(["a", "b", "alarm"].map(|step| ground.count(step)), [0, 0, 0]);
+
+    let ground = Ground::new();
+    let unattended = Start { unattended: true, ..start() };
+    let outcome = engine::modes::run(steps(&ground), unattended, ground.surroundings()).await;
+    let run = assert_status(&outcome, RunStatus::Failed);
+    assert_eq!(["a", "b", "alarm"].map(|step| ground.count(step)), [0, 0, 1]);
+    assert!(!ground.names(run).iter().any(|name| name.starts_with("run_paused")));
+}
+
+#[tokio::test]
+async fn an_unattended_run_that_is_resumed_without_its_secret_waits_for_it() {
+    let ground = Ground::new();
+    let secret = ground.root.path().join("token");
+    std::fs::write(&secret, "hunter2-token\n").unwrap();
+    let mut steps = approval(&ground, 1);
+    steps[1].secrets = vec!["token".to_owned()];
+    let mut plan = plan(steps);
+    let source = SecretSource::File(secret.to_str().unwrap().to_owned());
+    plan.secrets.insert("token".to_owned(), source);
+    let unattended = Start { unattended: true, ..start() };
+    let outcome = engine::modes::run(plan, unattended, ground.surroundings()).await;
+    let run = assert_status(&outcome, RunStatus::WaitingForApproval);
+    std::fs::remove_file(&secret).unwrap();
+    let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
+    let answer = Answer { decision, by, claimed, reason: None };
+    ground.state.request(run, &Request::Answer { step: id("confirm"), answer }).unwrap();
+    assert_status(&ground.resume(run).await, RunStatus::Paused);
+}
+
+#[tokio::test]
+async fn a_secret_that_is_gone_when_its_step_starts_fails_an_unattended_run() {
+    let ground = Ground::new();
+    let secret = ground.root.path().join("token");
+    std::fs::write(&secret, "hunter2-token\n").unwrap();
+    let mut steps = approval(&ground, 1);
+    steps[1].secrets = vec!["token".to_owned()];
+    let mut plan = plan(steps);
+    let source = SecretSource::File(secret.to_str().unwrap().to_owned());
+    plan.secrets.insert("token".to_owned(), source);
+    let unattended = Start { unattended: true, ..start() };
+    let approver = Some(Arc::new(Removes(secret)) as Arc<dyn Approver>);
+    let with = Surroundings { approver, ..ground.surroundings() };
+    let outcome = engine::modes::run(plan, unattended, with).await;
+    let run = assert_status(&outcome, RunStatus::Failed);
+    let state = ground.state.state(run).unwrap();
+    assert_eq!(state.step(&id("act")).unwrap().error.as_ref().unwrap().code, "RB0420");
+    assert_eq!(ground.count("act"), 0);
+}
+
+/// Approves, and takes a file away.
+struct Removes(std::path::PathBuf);
+
+impl Approver for Removes {
+    fn ask<'a>(&'a self, _question: &'a Question) -> AnswerFuture<'a> {
+        std::fs::remove_file(&self.0).unwrap();
+        let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
+        Box::pin(std::future::ready(Some(Answer { decision, by, claimed, reason: None })))
+    }
 }
 
 fn all_text(folder: &std::path::Path) -> String {

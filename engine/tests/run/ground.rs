@@ -262,7 +262,8 @@ pub(crate) fn name(event: &Event) -> String {
 }
 
 pub(crate) fn start() -> Start {
-    Start { starter: "ann".to_owned(), incident_at: None, tool: "0.1.0".to_owned() }
+    let (starter, tool) = ("ann".to_owned(), "0.1.0".to_owned());
+    Start { starter, incident_at: None, unattended: false, tool }
 }
 
 pub(crate) fn plan(steps: Vec<PlanStep>) -> Plan {

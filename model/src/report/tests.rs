@@ -32,6 +32,7 @@ fn created(steps: Vec<PlanStep>, incident_at: Option<Timestamp>) -> Event {
         starter: "ann".to_owned(),
         started_at: at(0),
         incident_at,
+        unattended: false,
         vars: IndexMap::new(),
         plan,
     }))

@@ -240,6 +240,10 @@ pub struct RunCreated {
     /// When the incident happened, when somebody said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident_at: Option<Timestamp>,
+    /// No person was there when it began: what a person would put right fails its step, so that
+    /// the steps that tell of failures run, where otherwise the run would pause.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub unattended: bool,
     /// The plan's vars, rendered.
     pub vars: IndexMap<String, Value>,
     /// What is to be done.

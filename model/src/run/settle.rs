@@ -11,6 +11,9 @@ use crate::run::state::RunState;
 use crate::run::step_state::StepState;
 use crate::step_error::{ErrorClass, StepError};
 
+/// Another version of a step, a secret that cannot be read: what a process has or has not.
+const LACKS_OF_A_PROCESS: [&str; 2] = ["RB0409", "RB0420"];
+
 /// Decides on a step whose attempt ended or was looked at.
 pub(super) fn settle(
     run: &RunState,
@@ -48,6 +51,9 @@ impl Case<'_> {
         match error.class {
             ErrorClass::Transient => self.retry_or(self.failed(error)),
             ErrorClass::Permanent => Command::Record(self.failed(error)),
+            ErrorClass::NeedsOperator if !self.waits_for_operator(error) => {
+                Command::Record(self.failed(error))
+            }
             ErrorClass::NeedsOperator => Command::Record(Event::RunPaused {
                 step: Some(self.plan.id.clone()),
                 error: error.clone(),
@@ -55,6 +61,14 @@ impl Case<'_> {
             ErrorClass::Cancelled if reads && self.run.cancel.is_some() => self.cancelled(),
             ErrorClass::Cancelled | ErrorClass::Ambiguous => self.observe(),
         }
+    }
+
+    /// Whether a person is there, or comes back, to put right what the step needs. What a process
+    /// lacks that somebody resumed by hand is for that person to provide.
+    fn waits_for_operator(&self, error: &StepError) -> bool {
+        let unattended = self.run.created().is_some_and(|created| created.unattended);
+        let of_the_resume = LACKS_OF_A_PROCESS.contains(&error.code.as_str());
+        !unattended || (self.run.epoch() > 1 && of_the_resume)
     }
 
     fn after_not_done(&self) -> Command {

@@ -85,6 +85,7 @@ impl Simulation {
             starter: "ann".to_owned(),
             started_at: start(),
             incident_at: None,
+            unattended: false,
             vars: indexmap::IndexMap::new(),
             plan,
         })));
