@@ -29,8 +29,7 @@ impl Lines {
 
     fn print(&self, text: &str) {
         match &self.bars {
-            // The bars are redrawn below the line.
-            Some(bars) => bars.all.suspend(|| print::message(text)),
+            Some(bars) => bars.above(text),
             None => print::message(text),
         }
     }
@@ -73,6 +72,16 @@ struct Bars {
 }
 
 impl Bars {
+    /// Writes above the bars. The terminal may be gone; the run outlives it.
+    fn above(&self, text: &str) {
+        self.all.clear().ok();
+        print::message(text);
+        // One bar that is drawn draws all.
+        if let Some(bar) = self.steps.values().next() {
+            bar.tick();
+        }
+    }
+
     fn event(&mut self, event: &Event) {
         let ended = matches!(
             event,

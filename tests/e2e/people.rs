@@ -25,6 +25,20 @@ fn written(bed: &Bed, text: &str) -> (String, std::path::PathBuf) {
     (bed.write("plan.yaml", &text.replace("MARK", &mark.display().to_string())), mark)
 }
 
+/// Until the newest run's journal holds the start of a step; it may not be there at first.
+fn wait_for_a_start(bed: &Bed) {
+    let journal = |run: String| bed.state().join("runs").join(run).join("journal.jsonl");
+    let started = || {
+        let text = std::fs::read_to_string(journal(bed.runs().pop()?)).ok()?;
+        text.contains("\"type\":\"step_started\"").then_some(())
+    };
+    let begun = Instant::now();
+    while started().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the run starts");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[test]
 fn without_a_terminal_an_approval_waits_with_exit_status_5() {
     let bed = Bed::with("select 1");
@@ -65,11 +79,7 @@ fn another_process_cancels_a_run() {
         "version: 1\nname: sleeper\nsteps:\n  - {id: nap, uses: flow.wait, with: {duration: 10m}}\n",
     );
     let mut run = bed.command(&["run", &file]).stderr(std::process::Stdio::null()).spawn().unwrap();
-    let begun = Instant::now();
-    while bed.runs().is_empty() || of_type(&bed.journal(), "step_started").is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "the run starts");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    wait_for_a_start(&bed);
     bed.runbook(&["cancel", "--reason", "wrong night"]).expect(0);
     assert_eq!(run.wait().unwrap().code(), Some(7));
     let status = bed.runbook(&["status", &bed.runs()[0], "--format", "json"]).expect(0);
@@ -85,6 +95,21 @@ fn a_run_that_nobody_holds_is_cancelled_at_once() {
     let status = bed.runbook(&["status", &bed.runs()[0], "--exit-code"]).expect(7);
     assert!(status.stdout.contains("cancelled"), "{}", status.stdout);
     assert!(!mark.exists());
+}
+
+#[test]
+fn a_run_goes_on_when_its_terminal_is_gone() {
+    let bed = Bed::with("select 1");
+    let step = |id: &str| format!("  - {{id: {id}, uses: flow.wait, with: {{duration: 1s}}}}\n");
+    let steps = ["one", "two", "three"].map(step).concat();
+    let file = bed.write("naps.yaml", &format!("version: 1\nname: naps\nsteps:\n{steps}"));
+    let run = bed.command(&["run", &file]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    wait_for_a_start(&bed);
+    let hang_up = ["-HUP".to_owned(), run.id().to_string()];
+    assert!(std::process::Command::new("kill").args(hang_up).status().unwrap().success());
+    let ended = Ended::of(run.wait_with_output().unwrap()).expect(0);
+    assert!(ended.stderr.contains("the terminal is gone; the run goes on"), "{}", ended.stderr);
+    assert_eq!(of_type(&bed.journal(), "step_succeeded").len(), 3);
 }
 
 #[test]
