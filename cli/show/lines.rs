@@ -98,7 +98,7 @@ fn short(message: &str) -> String {
 
 fn observed(seen: &Seen) -> String {
     match seen {
-        Seen::NotDone => "it did not happen".to_owned(),
+        Seen::NotDone => "not found done; the step may be repeated".to_owned(),
         Seen::InProgress => "it is still happening".to_owned(),
         Seen::Done { .. } => "it happened".to_owned(),
         Seen::Unknown => "nothing can tell whether it happened".to_owned(),
@@ -117,7 +117,9 @@ fn of_step_end(event: &Event) -> Option<(Tone, String)> {
         Event::StepInDoubt { error, .. } => (Tone::Bad, format!("IN DOUBT {}", told(error))),
         Event::StepSkipped { .. } => (Tone::Plain, "skipped: its `if` does not hold".to_owned()),
         Event::StepNotRun { reason, .. } => (Tone::Plain, format!("not run: {}", not_run(*reason))),
-        Event::StepCancelled { .. } => (Tone::Warn, "cancelled".to_owned()),
+        Event::StepCancelled { .. } => {
+            (Tone::Warn, "stopped, because the run was cancelled".to_owned())
+        }
         _ => return None,
     })
 }

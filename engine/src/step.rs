@@ -14,7 +14,7 @@ use crate::context::StepContext;
 /// What a read-only look at the world says about an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation<O> {
-    /// It certainly did not happen.
+    /// It did not happen, or a repetition of it does no harm.
     NotDone,
     /// It is still happening; look again later.
     InProgress,

@@ -153,7 +153,7 @@ pub enum Event {
         /// Why.
         reason: NotRun,
     },
-    /// A started attempt was stopped by a cancellation and had no effect.
+    /// A started attempt was stopped by a cancellation; its effect was not found done.
     StepCancelled {
         /// The step.
         step: StepId,
@@ -295,7 +295,7 @@ pub enum AttemptEnd {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Seen {
-    /// It certainly did not happen.
+    /// It was not found done, and may be repeated: nothing happened, or the step is idempotent.
     NotDone,
     /// It is still happening.
     InProgress,

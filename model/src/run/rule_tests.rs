@@ -168,13 +168,20 @@ fn a_cancellation_ends_what_has_not_begun_and_what_can_be_stopped() {
     let mut simulation = simulation(steps, &[("d", &[TRANSIENT])]);
     // `d` fails first and waits for its retry; then the cancellation comes.
     (simulation.choices, simulation.cancel_after) = (vec![2, 0], Some(6));
-    assert_events(
+    let simulation = assert_events(
         simulation,
         "started a, started b, started d, attempt_ended d, retry_scheduled d, cancel_requested, \
          not_run c, cancelled d, attempt_ended a, observing a, succeeded b, observed a, \
          cancelled a, run_finished",
         Cancelled,
     );
+    // What was started never reads as if it had not been.
+    let status = |step| simulation.state.step(&id(step)).unwrap().status();
+    let expected = [StepStatus::Failed, StepStatus::Succeeded, StepStatus::NotRun];
+    assert_eq!(["a", "b", "c"].map(status), expected);
+    let error = simulation.state.step(&id("d")).unwrap().error.clone().unwrap();
+    assert_eq!((error.code.as_str(), error.class), ("RB0400", ErrorClass::Cancelled));
+    assert_eq!(simulation.state.failed_step(), None);
 }
 
 #[test]

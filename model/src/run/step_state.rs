@@ -37,6 +37,8 @@ pub enum Phase {
     Skipped,
     /// A person must say whether it happened.
     InDoubt,
+    /// It was started, and a cancellation of the run stopped it.
+    Stopped,
     /// It will not start.
     NotRun(NotRun),
 }
@@ -90,7 +92,7 @@ pub enum StepStatus {
     Retrying,
     /// Done.
     Succeeded,
-    /// Failed for good.
+    /// Failed for good, or stopped by a cancellation after it was started.
     Failed,
     /// Out of time, and no attempt left.
     TimedOut,
@@ -98,7 +100,7 @@ pub enum StepStatus {
     Skipped,
     /// A person must say whether it happened.
     InDoubt,
-    /// It will not start.
+    /// It was never started, and will not be.
     NotRun,
 }
 
@@ -155,7 +157,7 @@ impl StepState {
             }
             Phase::Retrying(_) => StepStatus::Retrying,
             Phase::Succeeded => StepStatus::Succeeded,
-            Phase::Failed => StepStatus::Failed,
+            Phase::Failed | Phase::Stopped => StepStatus::Failed,
             Phase::TimedOut => StepStatus::TimedOut,
             Phase::Skipped => StepStatus::Skipped,
             Phase::InDoubt => StepStatus::InDoubt,
@@ -174,7 +176,12 @@ impl Phase {
     pub fn is_final(&self) -> bool {
         matches!(
             self,
-            Self::Succeeded | Self::Failed | Self::TimedOut | Self::Skipped | Self::NotRun(_)
+            Self::Succeeded
+                | Self::Failed
+                | Self::TimedOut
+                | Self::Skipped
+                | Self::Stopped
+                | Self::NotRun(_)
         )
     }
 

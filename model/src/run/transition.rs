@@ -29,6 +29,11 @@ fn ensure(holds: bool, why: &str) -> Applied {
     if holds { Ok(()) } else { refuse(why) }
 }
 
+fn stopped() -> StepError {
+    let message = "it was stopped, because the run was cancelled";
+    StepError::new(ErrorClass::Cancelled, "RB0400", message)
+}
+
 impl RunState {
     pub(super) fn transition(&mut self, at: Timestamp, event: &Event) -> Applied {
         if let Event::RunCreated(created) = event {
@@ -257,7 +262,8 @@ impl RunState {
                     matches!(phase, Phase::Undecided(_) | Phase::Retrying(_))
                 })?;
                 self.stopped += 1;
-                self.enter(step, Phase::NotRun(NotRun::Cancelled));
+                self.steps[step].error = Some(stopped());
+                self.enter(step, Phase::Stopped);
             }
             _ => return refuse("the event is not about a step"),
         }

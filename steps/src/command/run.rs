@@ -18,6 +18,10 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 /// Standard output beyond this many bytes goes to the step's log only.
 const CAPTURED: usize = 64 * 1024;
 
+/// In the log of every attempt but the first of an idempotent step.
+const AGAIN: &str = "an earlier attempt was started and may have run in part or to its end; \
+                     the step is idempotent and is repeated";
+
 /// Runs a program, or a short script.
 ///
 /// ## What it does
@@ -271,6 +275,7 @@ impl Step for Run {
             return Ok(Observation::InProgress);
         }
         let Some(observe) = &input.observe else {
+            // Not known to be undone: it does no harm twice, so that it may be repeated.
             let harmless = input.repeat() == Repeat::Idempotent;
             return Ok(if harmless { Observation::NotDone } else { Observation::Unknown });
         };
@@ -288,6 +293,9 @@ impl Step for Run {
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
         let started = input.started();
+        if ctx.id().attempt > 1 && input.repeat() == Repeat::Idempotent {
+            ctx.log(AGAIN);
+        }
         let child = input.in_place(program(&started).with_stdout()).start(ctx).await?;
         let (exit, stdout, truncated) = end(child, ctx).await.map_err(|error| {
             if error.class == ErrorClass::Cancelled && input.repeat() != Repeat::Idempotent {
@@ -334,6 +342,20 @@ mod tests {
         assert_eq!(output, expected);
         assert_eq!(host.logged(), "a b\n");
         assert_eq!(ctx.facts().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_log_of_a_repeated_attempt_says_that_the_one_before_may_have_run() {
+        let idempotent = json!({"argv": ["true"], "idempotent": true});
+        for (json, attempt, logged) in [
+            (idempotent.clone(), 1, String::new()),
+            (idempotent, 2, format!("{AGAIN}\n")),
+            (json!({"argv": ["true"]}), 2, String::new()),
+        ] {
+            let host = testing::host();
+            Run::run(&input(json), &testing::context_of(&host, attempt)).await.unwrap();
+            assert_eq!(host.logged(), logged);
+        }
     }
 
     #[tokio::test]
