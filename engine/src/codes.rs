@@ -212,7 +212,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0813",
         "several runs may be meant",
-        "Give more characters of the run's id.",
+        "Give more characters of the run's id, or name one of the runs that are open.",
         "runbook status 01",
     ),
     CodeInfo::new(

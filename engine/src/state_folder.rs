@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use model::ids::RunId;
 use model::journal::Record;
 use model::run::state::RunState;
+use model::run::step_state::{StepState, StepStatus};
 
 use crate::clock::{Clock, RealClock};
 use crate::error::{EngineError, Obstacle};
@@ -136,8 +137,13 @@ impl StateFolder {
                 .hint("`runbook runs` lists all runs")),
             several => {
                 let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
-                let message = format!("`{prefix}` may mean {}", ids.join(", "));
-                Err(EngineError::refused("RB0813", message).hint("give more of the id"))
+                let ids = ids.join(", ");
+                let (message, hint) = if wanted.is_empty() {
+                    (format!("several runs are open: {ids}"), "name one of them")
+                } else {
+                    (format!("`{prefix}` may mean {ids}"), "give more of the id")
+                };
+                Err(EngineError::refused("RB0813", message).hint(hint))
             }
         }
     }
@@ -167,6 +173,7 @@ impl StateFolder {
         let folder = self.run_folder(run);
         if let Some(holder) = Lock::holder(&folder) {
             let mut state = self.state(run)?;
+            refuse_impossible(run, &state, request, true)?;
             state
                 .apply(RealClock.now(), &request.event(&state))
                 .map_err(|error| refused(&error))?;
@@ -176,6 +183,7 @@ impl StateFolder {
         let _lock = Lock::take(&folder)?;
         let mut opened = journal::FileJournal::open(&folder)?;
         let mut state = session::replay(&opened.records)?;
+        refuse_impossible(run, &state, request, false)?;
         let event = request.event(&state);
         let stamp = session::stamp(&RealClock, state.epoch());
         state.apply(stamp.at, &event).map_err(|error| refused(&error))?;
@@ -187,6 +195,34 @@ impl StateFolder {
 
 fn refused(error: &model::run::state::IllegalEvent) -> EngineError {
     EngineError::refused("RB0814", error.to_string()).hint("`runbook status` shows the run")
+}
+
+/// Refuses what the run's state does not allow, in words that say what to do instead.
+fn refuse_impossible(
+    run: RunId,
+    state: &RunState,
+    request: &Request,
+    held: bool,
+) -> Result<(), EngineError> {
+    let refused =
+        |message: String, hint: String| Err(EngineError::refused("RB0814", message).hint(hint));
+    if state.finished().is_some() {
+        return refused(
+            "the run has ended".to_owned(),
+            format!("`runbook report {run}` tells how"),
+        );
+    }
+    let Request::Resolve { step, .. } = request else { return Ok(()) };
+    let hint = format!("`runbook status {run}` shows every step");
+    match state.step(step).map(StepState::status) {
+        None => refused(format!("the run has no step `{step}`"), hint),
+        Some(StepStatus::InDoubt) => Ok(()),
+        Some(StepStatus::Running) if !held => refused(
+            "the run must be resumed first".to_owned(),
+            format!("`runbook resume {run}` looks at what was running"),
+        ),
+        Some(_) => refused(format!("the step `{step}` is not in doubt"), hint),
+    }
 }
 
 fn refuse_foreign(path: &Path, owner: u32, mode: u32, user: u32) -> Result<(), EngineError> {

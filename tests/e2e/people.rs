@@ -57,6 +57,10 @@ fn an_opaque_step_killed_midway_is_in_doubt_until_a_person_resolves_it() {
     let (file, mark) = written(&bed, OPAQUE);
     let killed = bed.command(&["run", &file]).output().unwrap();
     assert_eq!(killed.status.code(), None, "the step kills its parent");
+    let resolve = ["resolve", &bed.runs()[0], "once", "--applied", "--reason", "seen", "--yes"];
+    let early = bed.runbook(&resolve).expect(4).stderr;
+    assert!(early.contains("error[RB0814]: the run must be resumed first"), "{early}");
+    assert!(early.contains("looks at what was running"), "{early}");
     bed.runbook(&["resume"]).expect(5);
     assert_eq!(std::fs::read_to_string(&mark).unwrap(), "once\n", "never a silent second attempt");
     let run = bed.runs().pop().unwrap();

@@ -204,6 +204,8 @@ async fn a_panic_is_ambiguous_and_observed() {
     assert!(events.iter().any(not_done));
 }
 
+const NOT_IN_DOUBT: (&str, &str) = ("RB0814", "the step `a` is not in doubt");
+
 #[tokio::test]
 async fn what_nobody_can_tell_waits_for_a_persons_word() {
     for (verdict, count) in [(Verdict::Applied, 1), (Verdict::NotApplied, 2)] {
@@ -216,10 +218,35 @@ async fn what_nobody_can_tell_waits_for_a_persons_word() {
         let (by, reason) = ("dana".to_owned(), "looked".to_owned());
         let request = Request::Resolve { step: id("a"), verdict, by, reason, output: None };
         assert_eq!(ground.state.request(run, &request).unwrap(), Delivered::Journaled);
-        assert_eq!(ground.state.request(run, &request).unwrap_err().code, "RB0814");
+        let refused = ground.state.request(run, &request).unwrap_err();
+        assert_eq!((refused.code.as_ref(), refused.message.as_str()), NOT_IN_DOUBT);
         assert_status(&ground.resume(run).await, RunStatus::Succeeded);
         assert_eq!((ground.count("a"), ground.count("b")), (count, 1));
     }
+}
+
+#[tokio::test]
+async fn a_run_that_has_ended_takes_no_request() {
+    let ground = Ground::new();
+    let steps = plan(vec![ground.step("a", &[], &["ok"])]);
+    let run = assert_status(&ground.run(steps).await, RunStatus::Succeeded);
+    let request = Request::Cancel { by: "dana".to_owned(), reason: None, force: false };
+    let refused = ground.state.request(run, &request).unwrap_err();
+    assert_eq!((refused.code.as_ref(), refused.message.as_str()), ("RB0814", "the run has ended"));
+    assert_eq!(refused.hint, Some(format!("`runbook report {run}` tells how")));
+}
+
+#[tokio::test]
+async fn with_several_open_runs_one_must_be_named() {
+    let ground = Ground::new();
+    let first = ground.run(plan(approval(&ground, 1))).await.unwrap().run;
+    let second = ground.run(plan(approval(&ground, 1))).await.unwrap().run;
+    let refused = ground.state.find("").unwrap_err();
+    assert_eq!(refused.message, format!("several runs are open: {first}, {second}"));
+    assert_eq!(
+        (refused.code.as_ref(), refused.hint.as_deref()),
+        ("RB0813", Some("name one of them"))
+    );
 }
 
 #[tokio::test]
