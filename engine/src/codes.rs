@@ -239,6 +239,12 @@ pub const CODES: &[CodeInfo] = &[
         "Its process ended before the first record was durable, so nothing was executed.",
         "runbook resume RUN",
     ),
+    CodeInfo::new(
+        "RB0818",
+        "a run is missing",
+        "The register names the run, and its folder is gone: what it did cannot be told any more. Restore the folder from a copy of the state folder.",
+        "runbook status RUN",
+    ),
 ];
 
 #[cfg(test)]

@@ -117,10 +117,11 @@ impl StateFolder {
     }
 
     /// The only run whose id starts with `prefix`, upper or lower case; with an empty prefix the
-    /// only open run.
+    /// only open run. A run that the register names and whose folder is gone is missing, never
+    /// unknown.
     pub fn find(&self, prefix: &str) -> Result<RunId, EngineError> {
         let wanted = prefix.to_ascii_uppercase();
-        let present = self.runs()?.into_iter().filter(|entry| entry.present);
+        let runs = self.runs()?;
         let matches = |run: &RunId| {
             if wanted.is_empty() {
                 self.is_open(*run)
@@ -128,15 +129,16 @@ impl StateFolder {
                 run.to_string().starts_with(&wanted)
             }
         };
-        let found: Vec<RunId> = present.map(|entry| entry.run).filter(matches).collect();
+        let found: Vec<&RunEntry> = runs.iter().filter(|entry| matches(&entry.run)).collect();
         match found.as_slice() {
-            [run] => Ok(*run),
+            [entry] if entry.present => Ok(entry.run),
+            [entry] => Err(self.missing(entry)),
             [] if wanted.is_empty() => Err(EngineError::refused("RB0812", "no run is open")
                 .hint("`runbook runs` lists all runs")),
             [] => Err(EngineError::refused("RB0812", format!("no run begins with `{prefix}`"))
                 .hint("`runbook runs` lists all runs")),
             several => {
-                let ids: Vec<String> = several.iter().map(ToString::to_string).collect();
+                let ids: Vec<String> = several.iter().map(|entry| entry.run.to_string()).collect();
                 let ids = ids.join(", ");
                 let (message, hint) = if wanted.is_empty() {
                     (format!("several runs are open: {ids}"), "name one of them")
@@ -146,6 +148,16 @@ impl StateFolder {
                 Err(EngineError::refused("RB0813", message).hint(hint))
             }
         }
+    }
+
+    fn missing(&self, entry: &RunEntry) -> EngineError {
+        let folder = self.run_folder(entry.run);
+        let message = format!(
+            "the run {} of `{}` is missing: the register names it, and its folder is gone",
+            entry.run, entry.name
+        );
+        EngineError::new("RB0818", Obstacle::Damaged, message)
+            .hint(format!("restore `{}` from a copy of the state folder", folder.display()))
     }
 
     fn is_open(&self, run: RunId) -> bool {

@@ -55,3 +55,21 @@ fn problems_as_json_carry_code_and_position() {
     assert_eq!((&first["place"]["line"], &first["place"]["column"]), (&5.into(), &5.into()));
     assert_eq!(first["code"], "RB0201");
 }
+
+#[test]
+fn a_run_whose_folder_is_gone_is_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, file) = (folder.path().join("state"), folder.path().join("pass.yaml"));
+    std::fs::write(&file, "version: 1\nname: pass\nsteps: [{id: a, uses: flow.pass}]\n").unwrap();
+    runbook(&["run", file.to_str().unwrap()], &state).expect(0);
+    let runs = state.join("runs");
+    let run = std::fs::read_dir(&runs).unwrap().next().unwrap().unwrap().file_name();
+    let run = run.into_string().unwrap();
+    std::fs::remove_dir_all(runs.join(&run)).unwrap();
+    let said = runbook(&["status", &run], &state).expect(6).stderr;
+    let expected = format!("error[RB0818]: the run {run} of `pass` is missing");
+    assert!(said.contains(&expected), "{said}");
+    assert!(said.contains(&runs.join(&run).display().to_string()), "{said}");
+    let unknown = runbook(&["status", "01ZZZZ"], &state).expect(4).stderr;
+    assert!(unknown.contains("no run begins with `01ZZZZ`"), "{unknown}");
+}
