@@ -25,6 +25,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
             Plan { file: args.file, params: args.params, format: PlanFormat::Text, out: None };
         return commands::plan::plan(&plan, settings);
     }
+    engine::files::refuse_world_writable(&args.file)?;
     let file = RunbookFile::read(&args.file)?;
     let plan = match file.plan(&args.params.params, settings.colour) {
         Ok(plan) => plan,

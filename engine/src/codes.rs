@@ -245,6 +245,12 @@ pub const CODES: &[CodeInfo] = &[
         "The register names the run, and its folder is gone: what it did cannot be told any more. Restore the folder from a copy of the state folder.",
         "runbook status RUN",
     ),
+    CodeInfo::new(
+        "RB0819",
+        "everybody may write to the runbook",
+        "Whoever can write to the file decides what a run does, with the secrets of whoever starts it. `validate` and `plan` read it; a real run is refused. `chmod o-w` it.",
+        "chmod 666 daily-backup.yaml; runbook run daily-backup.yaml",
+    ),
 ];
 
 #[cfg(test)]

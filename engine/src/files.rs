@@ -7,6 +7,8 @@ use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::error::EngineError;
+
 /// Creates a folder (0700) and those above it; the folder may exist.
 pub fn create_folder(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
@@ -39,6 +41,17 @@ pub fn list(path: &Path) -> io::Result<Vec<String>> {
 /// Owner, mode and size of a file or folder.
 pub fn facts(path: &Path) -> io::Result<std::fs::Metadata> {
     std::fs::metadata(path)
+}
+
+/// Refuses a file that everybody may write to: whoever changes it decides what a run does.
+pub fn refuse_world_writable(path: &Path) -> Result<(), EngineError> {
+    let open = facts(path).is_ok_and(|facts| facts.mode() & 0o002 != 0);
+    if !open {
+        return Ok(());
+    }
+    let path = path.display();
+    let message = format!("everybody may write to `{path}`, so anybody decides what it does");
+    Err(EngineError::refused("RB0819", message).hint(format!("chmod o-w {path}")))
 }
 
 /// Removes a file that may be gone already.

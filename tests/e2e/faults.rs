@@ -178,6 +178,25 @@ fn a_state_folder_of_another_user_is_refused() {
 }
 
 #[test]
+fn a_runbook_that_everybody_may_write_is_planned_and_never_run() {
+    let bed = Bed::with("select 1");
+    let file =
+        bed.write("pass.yaml", "version: 1\nname: pass\nsteps: [{id: a, uses: flow.pass}]\n");
+    let mode = |mode| {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(0o646);
+    bed.runbook(&["validate", &file]).expect(0);
+    bed.runbook(&["plan", &file]).expect(0);
+    let refused = bed.runbook(&["run", &file]).expect(4).stderr;
+    assert!(refused.contains("error[RB0819]"), "{refused}");
+    assert!(refused.contains(&format!("help: chmod o-w {file}")), "{refused}");
+    assert_eq!(bed.runs(), Vec::<String>::new());
+    mode(0o644);
+    bed.runbook(&["run", &file]).expect(0);
+}
+
+#[test]
 fn a_state_folder_that_others_may_write_is_refused() {
     let bed = Bed::with(SAMPLE);
     std::fs::create_dir(bed.state()).unwrap();
