@@ -80,7 +80,7 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0420",
         "a secret cannot be read",
-        "The variable, file or command under `secrets` gives nothing. Provide it, then `runbook resume`; nothing has failed.",
+        "The variable, file or command under `secrets` gives nothing. Provide it. When the preflight found that, run again; a run that is paused goes on with `runbook resume`.",
         "secrets: {db_url: {env: NOT_SET}}",
     ),
     CodeInfo::new(

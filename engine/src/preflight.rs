@@ -131,7 +131,8 @@ impl Findings {
         for name in names {
             match secrets::read(plan, name, redactor).await {
                 Ok(_) => self.checks.push(format!("secret `{name}` can be read")),
-                Err(error) => self.refused("", &error),
+                // No run exists yet that could be resumed.
+                Err(error) => self.refused("", &error.hint("set it, then run again")),
             }
         }
     }

@@ -486,6 +486,7 @@ async fn a_preflight_that_fails_leaves_nothing_and_names_everything() {
         .collect();
     let secret = "the secret `token` cannot be read: \
                   the environment variable `RUNBOOK_NOT_SET` is not set";
+    assert_eq!(error.problems[0].hint.as_deref(), Some("set it, then run again"));
     assert_eq!(problems, [("RB0420", secret), ("RB0430", "`no_such_program` is not on `PATH`")]);
     assert!(!ground.state.path().exists());
 }
