@@ -43,7 +43,9 @@ fn of_run(event: &Event) -> Option<(Tone, String)> {
         }
         Event::RunResumed { epoch, by } => (Tone::Plain, format!("resumed by {by}, epoch {epoch}")),
         Event::PreflightPassed { checks } => {
-            (Tone::Plain, format!("preflight passed: {} checks", checks.len()))
+            let checks = checks.len();
+            let noun = if checks == 1 { "check" } else { "checks" };
+            (Tone::Plain, format!("preflight passed: {checks} {noun}"))
         }
         Event::RunPaused { error, .. } => (Tone::Warn, format!("paused: {}", told(error))),
         Event::RunFinished { status, .. } => {
@@ -178,4 +180,20 @@ fn summary(output: &Value) -> String {
 
 fn unquoted(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_check_is_not_several() {
+        let said = |checks: &[&str]| {
+            let checks = checks.iter().map(|check| (*check).to_owned()).collect();
+            line(&Event::PreflightPassed { checks }).unwrap().text
+        };
+        assert_eq!(said(&["a"]), "preflight passed: 1 check");
+        assert_eq!(said(&["a", "b"]), "preflight passed: 2 checks");
+        assert_eq!(said(&[]), "preflight passed: 0 checks");
+    }
 }
