@@ -27,6 +27,9 @@ impl Severity {
     }
 }
 
+/// The place of a problem that no text holds: an argument, for instance.
+pub const NOWHERE: SourceSpan = usize::MAX..usize::MAX;
+
 /// One problem and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -36,7 +39,7 @@ pub struct Diagnostic {
     pub severity: Severity,
     /// What is wrong: lower-case, no full stop.
     pub message: String,
-    /// Bytes of the source text; empty at 0 for a problem that no text holds.
+    /// Bytes of the source text; [`NOWHERE`] for a problem that no text holds.
     pub span: SourceSpan,
     /// A second place that belongs to the problem, and what stands there.
     pub also: Option<(SourceSpan, String)>,
@@ -51,6 +54,11 @@ impl Diagnostic {
     pub fn error(code: &'static str, span: SourceSpan, message: impl Into<String>) -> Self {
         let (severity, message) = (Severity::Error, message.into());
         Self { code, severity, message, span, also: None, why: None, help: None }
+    }
+
+    /// An error that no place in the text is to blame for.
+    pub fn without_place(code: &'static str, message: impl Into<String>) -> Self {
+        Self::error(code, NOWHERE, message)
     }
 
     /// A warning at `span`.
@@ -150,7 +158,7 @@ pub fn to_json(problems: &[Diagnostic], source: &SourceText<'_>) -> Value {
             "code": problem.code,
             "severity": problem.severity.word(),
             "message": problem.message,
-            "place": place(&problem.span),
+            "place": (problem.span != NOWHERE).then(|| place(&problem.span)),
             "also": problem.also.as_ref().map(|(span, what)| {
                 json!({"place": place(span), "message": what})
             }),

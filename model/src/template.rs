@@ -13,6 +13,7 @@ use minijinja::Value as Rendered;
 use minijinja::value::Serde;
 use serde_json::Value;
 
+pub(crate) use condition::FUNCTIONS;
 pub use condition::{Condition, Results, condition};
 use environment::ENVIRONMENT;
 

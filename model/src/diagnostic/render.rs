@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use unicode_width::UnicodeWidthChar;
 
-use super::{Diagnostic, Severity, SourceText};
+use super::{Diagnostic, NOWHERE, Severity, SourceText};
 use crate::node::SourceSpan;
 
 const TAB: &str = "    ";
@@ -28,7 +28,9 @@ fn one(out: &mut String, problem: &Diagnostic, source: &SourceText<'_>, colour: 
     let (word, code) = (problem.severity.word(), problem.code);
     let head = paint(&format!("{word}[{code}]"), severity_colour(problem.severity), colour);
     line(out, &format!("{head}: {}", problem.message));
-    place(out, &problem.span, source, colour.then_some(problem.severity));
+    if problem.span != NOWHERE {
+        place(out, &problem.span, source, colour.then_some(problem.severity));
+    }
     if let Some((span, what)) = &problem.also {
         line(out, &format!("note: {what}"));
         place(out, span, source, colour.then_some(problem.severity));

@@ -61,3 +61,21 @@ fn json_has_places_and_counts() {
     assert_eq!(json["diagnostics"][0]["place"]["line"], 2);
     assert_eq!(json["diagnostics"][0]["place"]["end_column"], 4);
 }
+
+#[test]
+fn a_problem_of_no_text_shows_no_line_of_it() {
+    let source = SourceText::new("a.yaml", "# a comment\n");
+    let problem = Diagnostic::without_place("RB0302", "unknown parameter `levl`")
+        .why("`-p levl` was given")
+        .help("did you mean `level`?");
+    assert_eq!(
+        render(std::slice::from_ref(&problem), &source, false),
+        "error[RB0302]: unknown parameter `levl`
+why: `-p levl` was given
+help: did you mean `level`?
+
+1 error
+"
+    );
+    assert!(to_json(&[problem], &source)["diagnostics"][0]["place"].is_null());
+}

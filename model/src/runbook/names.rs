@@ -9,7 +9,7 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
 use crate::suggest;
-use crate::template::{Reference, position};
+use crate::template::{FUNCTIONS, Reference, position};
 
 /// What `run` holds.
 pub(super) const RUN: [&str; 6] = ["id", "name", "mode", "stamp", "started_at", "failed_step"];
@@ -82,7 +82,10 @@ impl<'a> Names<'a> {
                 Err(Box::new(Diagnostic::error(code::UNDEFINED, at, message)))
             }
             (root, _) => {
-                let roots = ["params", "vars", "run", "secrets", "steps"];
+                let mut roots = vec!["params", "vars", "run", "secrets", "steps"];
+                if place == Place::Condition {
+                    roots.extend(FUNCTIONS);
+                }
                 let message = format!("`{root}` is undefined");
                 let problem = Diagnostic::error(code::UNDEFINED, at, message);
                 Err(Box::new(problem.help(suggest::one_of(root, &roots))))

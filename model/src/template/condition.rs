@@ -18,7 +18,8 @@ pub trait Results {
     fn failed(&self, step: Option<&str>) -> bool;
 }
 
-const FUNCTIONS: [&str; 3] = ["succeeded", "failed", "always"];
+/// The functions of a condition.
+pub(crate) const FUNCTIONS: [&str; 3] = ["succeeded", "failed", "always"];
 
 /// `succeeded()`, `failed('dump')`: the function and, at most, one step id in quotes. Text in
 /// quotes is passed over, and so is the field of something else (`params.failed`).
