@@ -127,6 +127,8 @@ fn wrong_parameters_are_all_named() {
             ("RB0303", "the parameter `jobs`: expected a whole number, found the text `many`"),
         ]
     );
+    assert_eq!(problems[0].span, model::diagnostic::NOWHERE);
+    assert_eq!(&PARAMS[problems[1].span.clone()], "table");
     assert_eq!(problems[1].help.as_deref(), Some("give it with `-p table=...`"));
     for (name, value, reason) in [
         ("jobs", json!(9), "the parameter `jobs`: `9` is more than the most, `8`"),
@@ -141,6 +143,79 @@ fn wrong_parameters_are_all_named() {
         let given = [("table", json!("users")), (name, value)];
         assert_eq!(plan(PARAMS, &given).unwrap_err()[0].message, reason);
     }
+}
+
+#[test]
+fn limits_and_targets_that_cannot_work_are_refused() {
+    let step = |rest: &str| {
+        format!("steps:\n  - {{id: a, uses: fake.command, with: {{argv: [x]}}, {rest}}}\n")
+    };
+    for (text, place, message) in [
+        (
+            "params: {n: {type: integer, min: 9, max: 2}}".to_owned(),
+            "2",
+            "`max` is less than `min`, so that no value is allowed",
+        ),
+        (step("timeout: 0s"), "0s", "`timeout` must be above 0"),
+        (step("stall_timeout: 0s"), "0s", "`stall_timeout` must be above 0"),
+        (step("deadline: 0s"), "0s", "`deadline` must be above 0"),
+        (
+            step("timeout: 2m, deadline: 1m"),
+            "1m",
+            "the `deadline` is shorter than the `timeout`, 2m",
+        ),
+        (
+            step("retry: {limit: 0, interval: 10s, max_interval: 5s}"),
+            "5s",
+            "`max_interval` is shorter than `interval`",
+        ),
+        (step("retry: {limit: 0, backoff: 0.5}"), "0.5", "`backoff` is from 1.0 to 100.0"),
+        (step("retry: {limit: 0, jitter: 2}"), "2", "`jitter` is from 0.0 to 1.0"),
+        (
+            "connections: {c: {url: \"mysql://x\"}}".to_owned(),
+            "\"mysql://x\"",
+            "`url` is not one of PostgreSQL",
+        ),
+        ("connections: {c: {port: 0}}".to_owned(), "0", "`0` is not a port"),
+        ("connections: {c: {port: db}}".to_owned(), "db", "`db` is not a port"),
+        (
+            "connections: {c: {url: \"postgres://x\", host: y}}".to_owned(),
+            "host",
+            "`host` beside `url`: it is unclear which one leads to the server",
+        ),
+        (
+            "stores: {s: {url: \"s3://b\"}}".to_owned(),
+            "\"s3://b\"",
+            "stores at `s3://` are not supported by this version",
+        ),
+    ] {
+        let steps = if text.starts_with("steps") { String::new() } else { step("timeout: 1m") };
+        let text = format!("{HEAD}{text}\n{steps}");
+        let problems = Runbook::check(&text, &Kinds).problems;
+        let errors: Vec<_> = problems.iter().filter(|problem| problem.is_error()).collect();
+        assert_eq!(errors.len(), 1, "{text}: {errors:#?}");
+        assert_eq!((&text[errors[0].span.clone()], errors[0].message.as_str()), (place, message));
+    }
+    let text = format!(
+        "{HEAD}connections: {{c: {{url: \"postgresql://x\", dbname: y}}}}\n{}",
+        step("timeout: 1m, deadline: 1m")
+    );
+    assert_eq!(codes(&text), ["RB0240"]);
+}
+
+#[test]
+fn a_misspelt_function_of_a_condition_is_recognised() {
+    let text = |condition: &str| {
+        format!(
+            "{HEAD}steps: [{{id: a, uses: fake.command, if: \"{condition}\", with: {{argv: [x]}}}}]\n"
+        )
+    };
+    let help = |condition: &str| Runbook::check(&text(condition), &Kinds).problems[0].help.clone();
+    assert_eq!(help("succeded()").as_deref(), Some("did you mean `succeeded`?"));
+    assert_eq!(
+        help("perhaps()").as_deref(),
+        Some("known: `params`, `vars`, `run`, `secrets`, `steps`, `succeeded`, `failed`, `always`")
+    );
 }
 
 #[test]

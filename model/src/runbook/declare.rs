@@ -15,6 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::node_de;
 use crate::plan::{Connection, Objectives, SecretSource, Store};
+use crate::template::is_template;
 use crate::units::Span;
 
 /// Something that a name stands for.
@@ -188,7 +189,7 @@ fn defaults(
     let Some(node) = fields.get("defaults") else { return (base, None) };
     let fields = Fields::new(node, &DEFAULTS, problems);
     let retry = step::retry(&fields, &base, problems).unwrap_or(base);
-    (retry, fields.read("stall_timeout", problems))
+    (retry, fields.limit("stall_timeout", problems))
 }
 
 /// A mapping from names to declarations of one sort. A name whose declaration does not read is
@@ -241,7 +242,7 @@ fn secret(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<SecretSource> {
     one(node, &SECRET, problems)
 }
 
-/// A connection's parts take precedence over its `url`.
+/// A connection; its other parts take precedence over those of its `url`.
 fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Connection> {
     let connection: Connection = one(node, &CONNECTION, problems)?;
     let open_password = |text: &str| !text.contains("secrets.");
@@ -255,17 +256,59 @@ fn connection(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Connection>
                 .help("declare it under `secrets` and write `{{ secrets.<name> }}`"),
         );
     }
+    target(node, problems);
     Some(connection)
+}
+
+/// Where a connection leads.
+fn target(node: &Node, problems: &mut Vec<Diagnostic>) {
+    let literal = |key: &str| {
+        let node = node.get(key)?;
+        node.text().filter(|text| !is_template(text)).map(|text| (text, node.span.clone()))
+    };
+    let schemes = ["postgresql://", "postgres://"];
+    if let Some((url, span)) = literal("url")
+        && !schemes.iter().any(|scheme| url.starts_with(scheme))
+    {
+        let problem = Diagnostic::error(code::VALUE, span, "`url` is not one of PostgreSQL");
+        problems.push(problem.help("write `postgresql://user@host:5432/database`"));
+    }
+    if let Some((port, span)) = literal("port")
+        && !port.parse::<u16>().is_ok_and(|port| port > 0)
+    {
+        let message = format!("`{port}` is not a port");
+        problems.push(Diagnostic::error(code::VALUE, span, message).help("from 1 to 65535"));
+    }
+    let NodeValue::Map(entries) = &node.value else { return };
+    let Some(url) = entries.get("url") else { return };
+    for key in ["host", "port"] {
+        let Some(entry) = entries.get(key) else { continue };
+        let message = format!("`{key}` beside `url`: it is unclear which one leads to the server");
+        problems.push(
+            Diagnostic::error(code::VALUE, entry.key_span.clone(), message)
+                .also(url.key_span.clone(), "the other one")
+                .help(format!("say the {key} in one of them only")),
+        );
+    }
 }
 
 fn store(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Store> {
     let store: Store = one(node, &STORE, problems)?;
     let (url, node) = (&store.url, node.get("url")?);
-    if !url.contains("{{") && !url.starts_with("file:///") {
-        let message = format!("`{url}` is not a store's URL");
-        let problem = Diagnostic::error(code::VALUE, node.span.clone(), message);
-        problems.push(problem.help("this version knows `file:///path`"));
+    if is_template(url) || url.starts_with("file:///") {
+        return Some(store);
     }
+    let problem = match url.split_once("://") {
+        Some((scheme, _)) if scheme != "file" => {
+            let message = format!("stores at `{scheme}://` are not supported by this version");
+            Diagnostic::error(code::NOT_YET, node.span.clone(), message)
+        }
+        _ => {
+            let message = format!("`{url}` is not a store's URL");
+            Diagnostic::error(code::VALUE, node.span.clone(), message)
+        }
+    };
+    problems.push(problem.help("this version knows `file:///path`"));
     Some(store)
 }
 

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeError, NodeValue, SourceSpan};
+use crate::units::Span;
 use crate::{node_de, suggest};
 
 /// The keys that a mapping may have.
@@ -67,6 +68,17 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+
+    /// A limit of time under `key`, which must let something happen.
+    pub(super) fn limit(&self, key: &str, problems: &mut Vec<Diagnostic>) -> Option<Span> {
+        let limit: Span = self.read(key, problems)?;
+        if limit.duration().is_zero() {
+            let span = self.get(key)?.span.clone();
+            let problem = Diagnostic::error(code::VALUE, span, format!("`{key}` must be above 0"));
+            problems.push(problem.help(format!("remove `{key}` to set no limit")));
+        }
+        Some(limit)
     }
 
     /// The value under `key`, which must be there.

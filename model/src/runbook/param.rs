@@ -269,6 +269,13 @@ pub(super) fn check_declaration(
         let message = "`min` and `max` are for numbers, durations and sizes";
         problems.push(Diagnostic::error(code::DECLARATION, declared.key_span.clone(), message));
     }
+    let most = declared.node.get("max").map(|node| node.span.clone());
+    if let (Some(min), Some(max), Some(span)) = (ordered(&param.min), ordered(&param.max), most)
+        && min > max
+    {
+        let message = "`max` is less than `min`, so that no value is allowed";
+        problems.push(Diagnostic::error(code::DECLARATION, span, message));
+    }
 }
 
 /// Values for a check without parameters: defaults, and samples of what is required.
@@ -295,8 +302,9 @@ pub(super) fn bind(
     for name in given.keys().filter(|name| !params.contains_key(*name)) {
         let known: Vec<_> = params.keys().collect();
         let message = format!("unknown parameter `{name}`");
-        let problem = Diagnostic::error(code::UNKNOWN, 0..0, message);
-        problems.push(problem.help(suggest::one_of(name, &known)));
+        let problem = Diagnostic::without_place(code::UNKNOWN, message);
+        let help = suggest::one_of(name, &known);
+        problems.push(problem.why(format!("`-p {name}` was given")).help(help));
     }
     let mut bound = Bound::default();
     for (name, declared) in params {

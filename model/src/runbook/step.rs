@@ -103,9 +103,9 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         needs(&fields, problems),
         spanned(&fields, "if", problems),
         [
-            fields.read("timeout", problems),
-            fields.read("stall_timeout", problems),
-            fields.read("deadline", problems),
+            fields.limit("timeout", problems),
+            fields.limit("stall_timeout", problems),
+            fields.limit("deadline", problems),
         ],
         fields.read("restores_service", problems),
     );
@@ -115,6 +115,7 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
     let id = valid_id(Spanned { text: id?, span: fields.get("id")?.span.clone() }, problems)?;
     let uses = Spanned { text: uses?, span: fields.get("uses")?.span.clone() };
     let (name, phase, needs, condition, [timeout, stall_timeout, deadline], restores) = rest;
+    deadline_holds_timeout(&fields, timeout, deadline, problems);
     Some(Step {
         id,
         name,
@@ -130,6 +131,23 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         deadline,
         restores_service: restores.unwrap_or(false),
     })
+}
+
+fn deadline_holds_timeout(
+    fields: &Fields<'_>,
+    timeout: Option<Span>,
+    deadline: Option<Span>,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let (Some(timeout), Some(deadline)) = (timeout, deadline) else { return };
+    let Some(node) = fields.get("deadline") else { return };
+    if deadline.duration() < timeout.duration() {
+        let message = format!("the `deadline` is shorter than the `timeout`, {timeout}");
+        problems.push(
+            Diagnostic::error(code::VALUE, node.span.clone(), message)
+                .why("the deadline is for all attempts together, the timeout for each"),
+        );
+    }
 }
 
 fn valid_id(id: Spanned, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
@@ -194,20 +212,23 @@ pub(super) fn retry(
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Retry> {
     let partial: PartialRetry = fields.read("retry", problems)?;
-    let wrong = match &partial {
-        PartialRetry { limit: Some(101..), .. } => Some("`limit` is at most 100"),
-        PartialRetry { backoff: Some(backoff), .. } if !(1.0..=100.0).contains(backoff) => {
-            Some("`backoff` is from 1.0 to 100.0")
+    let whole = over(&partial, base);
+    let odd_interval =
+        partial.max_interval.is_some() && whole.max_interval.duration() < whole.interval.duration();
+    let rules = [
+        ("limit", whole.limit > 100, "`limit` is at most 100"),
+        ("backoff", !(1.0..=100.0).contains(&whole.backoff), "`backoff` is from 1.0 to 100.0"),
+        ("jitter", !(0.0..=1.0).contains(&whole.jitter), "`jitter` is from 0.0 to 1.0"),
+        ("max_interval", odd_interval, "`max_interval` is shorter than `interval`"),
+    ];
+    let node = fields.get("retry")?;
+    for (key, _, rule) in rules.into_iter().filter(|(_, broken, _)| *broken) {
+        // What the defaults say is reported where they stand.
+        if let Some(value) = node.get(key) {
+            problems.push(Diagnostic::error(code::VALUE, value.span.clone(), rule));
         }
-        PartialRetry { jitter: Some(jitter), .. } if !(0.0..=1.0).contains(jitter) => {
-            Some("`jitter` is from 0.0 to 1.0")
-        }
-        _ => None,
-    };
-    if let (Some(rule), Some(node)) = (wrong, fields.get("retry")) {
-        problems.push(Diagnostic::error(code::VALUE, node.span.clone(), rule));
     }
-    Some(over(&partial, base))
+    Some(whole)
 }
 
 fn over(partial: &PartialRetry, base: &Retry) -> Retry {
