@@ -3,7 +3,7 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::bed::Bed;
+use crate::bed::{Bed, of_type};
 
 /// A terminal of 80 by 24, which ends with the value.
 struct Terminal<'a> {
@@ -16,7 +16,11 @@ impl<'a> Terminal<'a> {
     fn start(bed: &'a Bed, args: &str) -> Self {
         let terminal = Self { name: format!("runbook-{}", bed.cluster.port()), bed };
         let state = format!("RUNBOOK_STATE={}", bed.state().display());
-        let command = format!("{} {args}; echo ended=$?; sleep 60", env!("CARGO_BIN_EXE_runbook"));
+        // The shell outlives the terminal, so that it can tell how the run ended.
+        let command = format!(
+            "trap : HUP; {} {args}; code=$?; echo $code > ended; echo ended=$code && sleep 60",
+            env!("CARGO_BIN_EXE_runbook")
+        );
         terminal.tmux(&["new-session", "-d", "-x", "80", "-y", "24", "-e", &state, &command]);
         terminal
     }
@@ -95,4 +99,47 @@ fn a_rejection_fails_the_run() {
     terminal.wait_for("confirm: Go on?");
     terminal.types("no");
     terminal.wait_for("ended=1");
+}
+
+const NAPS: &str = r"
+version: 1
+name: naps
+steps:
+  - {id: one, uses: flow.wait, with: {duration: 2s}}
+  - {id: two, uses: flow.wait, with: {duration: 1s}}
+";
+
+/// The exit status of what ran in a terminal that is gone.
+fn ended(bed: &Bed) -> String {
+    let begun = Instant::now();
+    loop {
+        match std::fs::read_to_string(bed.folder().join("ended")) {
+            Ok(status) if status.ends_with('\n') => return status.trim().to_owned(),
+            _ => assert!(begun.elapsed() < Duration::from_secs(30), "the run lets go"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_run_with_a_bar_on_the_screen_outlives_its_terminal() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", NAPS);
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("one           started");
+    drop(terminal);
+    assert_eq!(ended(&bed), "0");
+    assert_eq!(of_type(&bed.journal(), "step_succeeded").len(), 2);
+}
+
+#[test]
+fn a_question_on_a_terminal_that_is_gone_stays_open() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("ask.yaml", ASK);
+    let terminal = Terminal::start(&bed, &format!("run {file} --incident-at 2026-01-02T03:04:05Z"));
+    terminal.wait_for("confirm: Go on?");
+    drop(terminal);
+    assert_eq!(ended(&bed), "5");
+    let status = bed.runbook(&["status", "--exit-code"]).expect(5).stdout;
+    assert!(status.contains("waiting_for_approval"), "{status}");
 }
