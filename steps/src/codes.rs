@@ -56,7 +56,8 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0508",
         "a lock was not granted in time",
-        "Another session holds it: see `pg_locks`, or raise `lock_timeout`.",
+        "Another session holds it, or waits for it before us: the message names the tables and the \
+         server processes where they can be read. See `pg_locks`, or raise `lock_timeout`.",
         "SQLSTATE 55P03",
     ),
     CodeInfo::new(

@@ -95,7 +95,7 @@ fn by_state(state: &str) -> Verdict {
         "55P03" => hinted(
             Transient,
             "RB0508",
-            "another session holds the lock: see `pg_locks`, or raise `lock_timeout`",
+            "another session holds the lock or waits for it: see `pg_locks`, or raise `lock_timeout`",
         ),
         "57014" => verdict(Transient, "RB0511"),
         "40003" | "57P01" | "57P02" | "57P05" => verdict(Ambiguous, "RB0505"),

@@ -147,9 +147,11 @@ fn failed(exit: &Exit) -> StepError {
     let said = exit.stderr.as_str();
     let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
     let message = format!("`{}` failed ({})", exit.program, exit.status);
-    let error = if says(&["lock timeout", "could not obtain lock"]) {
+    // `--lock-wait-timeout` of `pg_dump` is a `statement_timeout` around its LOCK TABLE.
+    let gave_up = says(&["statement timeout"]) && says(&["LOCK TABLE"]);
+    let error = if gave_up || says(&["lock timeout", "could not obtain lock"]) {
         StepError::transient("RB0508", message)
-            .hint("another session holds a lock: see `pg_locks`, or raise `lock_timeout`")
+            .hint("another session holds the lock or waits for it: see `pg_locks`")
     } else if says(&["authentication failed", "no password supplied", "pg_hba.conf"]) {
         StepError::needs_operator("RB0502", message)
     } else if says(&["permission denied", "must be owner", "must be superuser"]) {

@@ -244,10 +244,17 @@ async fn a_lock_that_is_not_granted_is_waited_for_and_given_up() {
     let ctx = bench.context("holder");
     let holder = steps::pg::connection::connect(&ctx, &target).await.unwrap();
     holder.batch_execute("BEGIN; LOCK TABLE a IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let pid = holder.text("pid", "SELECT pg_backend_pid()::text").await.unwrap();
     let mut with = with();
-    with["lock_timeout"] = json!("200ms");
-    let error = refused(&bench, prod, &with).await;
+    with["lock_timeout"] = json!("2s");
+    let error = run("pg.dump", &with, &bench.context("dump")).await.unwrap_err();
     assert_eq!((error.code.as_str(), error.class), ("RB0508", ErrorClass::Transient));
+    let on = format!("`public.a` (process {pid} holds ACCESS EXCLUSIVE)");
+    assert!(error.message.ends_with(&format!("; the lock is on {on}")), "{error:?}");
+    let waits = format!("waits for a lock on {on}");
+    assert_eq!(bench.host.last_progress().unwrap().activity, waits);
+    assert_eq!(bench.host.logged().matches(&waits).count(), 1, "it is logged once");
+    assert_nothing_left(&bench);
 }
 
 #[tokio::test(flavor = "multi_thread")]

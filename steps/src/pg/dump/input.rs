@@ -65,7 +65,9 @@ pub struct Input {
     /// Tables larger than this are split into parts of about this size on disk.
     #[serde(default = "default_part_size")]
     pub part_size: ByteSize,
-    /// How long to wait for the lock on a table.
+    /// How long the first connection waits for the lock on a table. The others do not wait: when
+    /// a change of a table comes between, the attempt fails at once (`pg_dump`: in 5 s) and lets
+    /// the change through.
     #[serde(default = "default_lock_timeout")]
     pub lock_timeout: Span,
 }

@@ -3,6 +3,7 @@
 mod data;
 mod input;
 mod instructions;
+mod locks;
 mod schema;
 mod snapshot;
 mod write;

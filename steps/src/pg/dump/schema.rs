@@ -61,7 +61,10 @@ impl Writer<'_> {
         if matches!(scope, Scope::Tables(_)) {
             args.push("--no-blobs".to_owned());
         }
-        self.make(program, args, SCHEMA, FileKind::Schema).await
+        match self.make(program, args, SCHEMA, FileKind::Schema).await {
+            Err(error) => Err(snapshot.explain(error).await),
+            made => made,
+        }
     }
 
     /// The large objects, without any table.

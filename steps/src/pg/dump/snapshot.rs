@@ -2,7 +2,7 @@
 //!
 //! The tables are locked before the snapshot is taken, in every session: a TRUNCATE or a rewrite
 //! between the two would show as empty tables, and a session that asks for a lock later could
-//! wait for a third one that waits for us.
+//! find a third one waiting for us.
 //! <https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-SNAPSHOT-SYNCHRONIZATION>,
 //! <https://www.postgresql.org/docs/current/mvcc-caveats.html>
 
@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use model::set::manifest::{Scope, TableName};
 use model::step_error::{ErrorClass, StepError};
 
+use super::locks::{self, Locks};
 use crate::pg::catalogue::{SizedTable, list_tables};
 use crate::pg::classify;
 use crate::pg::connection::{Session, connect_pinned};
@@ -23,7 +24,9 @@ use crate::pg::target::Target;
 /// How often the tables may change between listing and locking them.
 const LOCK_ROUNDS: u32 = 5;
 
-const BEGIN: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// How long `pg_dump` may wait for a lock: long enough for a wait that is nearly over, short
+/// enough not to hold up the application whose change of a table waits for us.
+const CHILD_LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// A snapshot that lives as long as its first session.
 pub(super) struct Snapshot {
@@ -37,7 +40,7 @@ pub(super) struct Snapshot {
     pub(super) tables: Vec<SizedTable>,
     /// `server_version_num`.
     pub(super) server_version: u32,
-    locks: String,
+    locks: Locks,
     lock_timeout: Duration,
 }
 
@@ -54,8 +57,8 @@ impl Snapshot {
         let server_version = exporter.server_version().await?;
         let mut seen = lockable(&exporter).await?;
         for _ in 0..LOCK_ROUNDS {
-            let locks = lock_statement(&seen, lock_timeout);
-            match begin_locked(&exporter, &locks).await {
+            let locks = Locks::new(seen.iter().map(|(_, table)| table), lock_timeout);
+            match locks.wait(ctx, target, &exporter).await {
                 Ok(()) => {}
                 Err(error) if was_dropped(&error) => {
                     roll_back(&exporter).await?;
@@ -86,14 +89,16 @@ impl Snapshot {
         Err(StepError::transient("RB0508", message).hint("run it when no migration runs"))
     }
 
-    /// Another session that sees the same moment.
+    /// Another session that sees the same moment. It waits for no lock.
     pub(super) async fn join(
         &self,
         ctx: &StepContext,
         target: &Target,
     ) -> Result<Session, StepError> {
         let session = connect_pinned(ctx, target).await?;
-        begin_locked(&session, &self.locks).await?;
+        if let Err(error) = self.locks.take_now(&session).await {
+            return Err(self.explain(error).await);
+        }
         let snapshot = format!("SET TRANSACTION SNAPSHOT {}", sql::literal(&self.id));
         session
             .execute_all("share the snapshot", &snapshot)
@@ -104,7 +109,12 @@ impl Snapshot {
 
     /// `--lock-wait-timeout` of `pg_dump`, in milliseconds.
     pub(super) fn lock_wait(&self) -> u128 {
-        self.lock_timeout.as_millis()
+        self.lock_timeout.min(CHILD_LOCK_WAIT).as_millis()
+    }
+
+    /// Says who is in the way, when that is what the error is about.
+    pub(super) async fn explain(&self, error: StepError) -> StepError {
+        locks::explain(&self.exporter, error).await
     }
 }
 
@@ -139,27 +149,6 @@ async fn lockable(session: &Session) -> Result<Vec<(u32, TableName)>, StepError>
     Ok(rows.iter().map(|row| (row.get(0), name(row))).collect())
 }
 
-fn lock_statement(tables: &[(u32, TableName)], timeout: Duration) -> String {
-    if tables.is_empty() {
-        return String::new();
-    }
-    let names: Vec<_> = tables
-        .iter()
-        .map(|(_, table)| format!("ONLY {}", sql::qualified(&table.schema, &table.name)))
-        .collect();
-    let timeout = timeout.as_millis();
-    let names = names.join(", ");
-    format!(
-        "SET LOCAL lock_timeout = {timeout}; LOCK TABLE {names} IN ACCESS SHARE MODE; \
-         SET LOCAL lock_timeout = 0"
-    )
-}
-
-async fn begin_locked(session: &Session, locks: &str) -> Result<(), StepError> {
-    let locked = session.execute_all("lock the tables", &format!("{BEGIN}; {locks}")).await;
-    locked.map_err(classify::not_applied)
-}
-
 fn was_dropped(error: &StepError) -> bool {
     error.class == ErrorClass::Permanent
         && (error.message.contains("42P01") || error.message.contains("3F000"))
@@ -174,4 +163,73 @@ async fn export(session: &Session) -> Result<(String, Timestamp), StepError> {
     let row = session.query_one(sql, &[]).await;
     let values = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     values.map_err(|error| classify::not_applied(classify::statement("take a snapshot", &error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use engine::memory_host::MemoryHost;
+    use engine::settings::ConnectionSettings;
+    use lab::cluster::ClusterOptions;
+    use tokio_util::sync::CancellationToken;
+
+    use super::super::schema::Writer;
+    use super::*;
+    use crate::pg::connection::connect;
+    use crate::pg::programs::ClientProgram;
+    use crate::store::FileStore;
+
+    /// An ALTER TABLE that comes between the locks of the first session and those of another, or
+    /// of `pg_dump`, waits for the first session: whoever waits behind it waits for himself.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn nobody_waits_behind_a_change_that_waits_for_the_dump() {
+        let cluster = ClusterOptions::new().start().unwrap();
+        cluster.execute("postgres", "CREATE TABLE a (n int)").unwrap();
+        let settings = ConnectionSettings {
+            name: "prod".to_owned(),
+            url: Some(cluster.url("postgres").into()),
+            ..ConnectionSettings::default()
+        };
+        let target = Target::resolve(&settings).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let now = "2026-11-20T02:00:00Z".parse().unwrap();
+        let host = Arc::new(MemoryHost::new(now, folder.path().to_owned()));
+        let ctx = host.context("dump", 1, CancellationToken::new());
+        let minute = Duration::from_mins(1);
+        let mut snapshot = Snapshot::take(&ctx, &target, &Scope::Full, minute).await.unwrap();
+
+        let change = connect(&ctx, &target).await.unwrap();
+        let pid = change.text("pid", "SELECT pg_backend_pid()::text").await.unwrap();
+        let changing = tokio::spawn(async move {
+            change.execute_all("alter", "ALTER TABLE a ADD COLUMN m int").await
+        });
+        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted";
+        while cluster.query_one("postgres", waits).unwrap() == "0" {
+            ctx.sleep(Duration::from_millis(10)).await.unwrap();
+        }
+        let said = format!("`public.a` (process {pid} waits for ACCESS EXCLUSIVE, behind ");
+
+        let joined = tokio::time::timeout(minute / 6, snapshot.join(&ctx, &target)).await;
+        let Err(error) = joined.expect("it does not wait") else { panic!("it has no lock") };
+        assert_eq!((error.code.as_str(), error.class), ("RB0508", ErrorClass::Transient));
+        assert!(error.message.contains(&said), "{error:?}");
+
+        assert_eq!(snapshot.lock_wait(), 5_000);
+        snapshot.lock_timeout = Duration::from_millis(300);
+        let store = store(folder.path());
+        let writer = Writer { ctx: &ctx, target: &target, store: &store, folder: "sets/a/b" };
+        let program = ClientProgram::find(&ctx, "pg_dump").await.unwrap();
+        let error = writer.schema(&program, &snapshot, &Scope::Full).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.class), ("RB0508", ErrorClass::Transient));
+        assert!(error.message.contains(&said), "{error:?}");
+
+        snapshot.exporter.close().await;
+        changing.await.unwrap().unwrap();
+    }
+
+    fn store(folder: &Path) -> FileStore {
+        FileStore::open(&format!("file://{}/store", folder.display())).unwrap()
+    }
 }
