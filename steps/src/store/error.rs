@@ -87,6 +87,7 @@ impl StoreError {
             Some(rustix::io::Errno::NOTDIR) => {
                 Self::Refused { path, why: "part of it is not a folder" }
             }
+            Some(rustix::io::Errno::ISDIR) => Self::Refused { path, why: "it is a folder" },
             Some(rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG) => {
                 Self::Full { path, source }
             }
@@ -98,6 +99,18 @@ impl StoreError {
                 }
                 _ => Self::Io { path, source },
             },
+        }
+    }
+
+    /// Whether it is about what lies at the path, so that another try finds the same.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Refused { .. }
+            | Self::Missing { .. }
+            | Self::Denied { .. }
+            | Self::TooLarge { .. }
+            | Self::Manifest { .. } => true,
+            Self::Url { .. } | Self::Exists { .. } | Self::Full { .. } | Self::Io { .. } => false,
         }
     }
 }

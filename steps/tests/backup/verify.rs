@@ -48,6 +48,28 @@ fn flip(path: &Path, offset: usize) {
     fs::write(path, bytes).unwrap();
 }
 
+/// The store does not give what is no plain file; then the set fails, and its proof says so:
+/// an error without a proof would leave the older proof standing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_that_the_store_refuses_to_read_fails_the_set() {
+    let bench = Bench::with("CREATE TABLE a AS SELECT 1 AS n");
+    let set = bench.dump("dump").await;
+    bench.verify(&set, "identical").await.unwrap();
+    let path = bench.set(&set).join("schema.dump");
+    let aside = bench.folder.path().join("aside");
+    fs::rename(&path, &aside).unwrap();
+    std::os::unix::fs::symlink(&aside, &path).unwrap();
+    let link = "file `schema.dump` cannot be read: ";
+    refused(&bench, &set, bench.verify(&set, "stored").await, link);
+    refused(&bench, &set, bench.verify(&set, "identical").await, "symbolic link");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused(&bench, &set, bench.verify(&set, "stored").await, "it is a folder");
+    fs::remove_dir(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    bench.verify(&set, "identical").await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_damaged_object_is_named() {
     let bench = Bench::with(&lab::sample::application(1_000));

@@ -22,6 +22,8 @@ pub(in crate::pg) enum Fault {
     Missing,
     /// It is not what the manifest says of it.
     Damaged(String),
+    /// The store has it and cannot give it: a link, a folder, no access.
+    Unreadable(String),
     /// Whoever took the rows went away; nothing is known to be wrong with the object.
     NotTaken,
 }
@@ -31,7 +33,7 @@ impl Fault {
     pub(in crate::pg) fn error(&self, file: &File) -> StepError {
         let (code, message) = match self {
             Self::Missing => ("RB0614", self.words(file)),
-            Self::Damaged(_) | Self::NotTaken => ("RB0613", self.words(file)),
+            Self::Damaged(_) | Self::Unreadable(_) | Self::NotTaken => ("RB0613", self.words(file)),
         };
         StepError::permanent(code, message).hint("restore from another set, and take a new backup")
     }
@@ -40,7 +42,7 @@ impl Fault {
     pub(in crate::pg) fn difference(&self, file: &File) -> Difference {
         let kind = match self {
             Self::Missing => DifferenceKind::Missing,
-            Self::Damaged(_) | Self::NotTaken => DifferenceKind::Changed,
+            Self::Damaged(_) | Self::Unreadable(_) | Self::NotTaken => DifferenceKind::Changed,
         };
         Difference {
             category: Category::File,
@@ -56,6 +58,7 @@ impl Fault {
         match self {
             Self::Missing => format!("file `{}` is missing from the set", file.path),
             Self::Damaged(why) => format!("file `{}` is damaged: {why}", file.path),
+            Self::Unreadable(why) => format!("file `{}` cannot be read: {why}", file.path),
             Self::NotTaken => format!("the rows of file `{}` were not taken", file.path),
         }
     }

@@ -10,9 +10,9 @@ use model::set::{Difference, DifferenceKind};
 use model::step_error::StepError;
 
 use super::proof::file_difference;
-use crate::pg::copy::{Fault, read_rows, read_through};
+use crate::pg::copy::{Checked, Fault, read_rows, read_through};
 use crate::pg::meter::Meter;
-use crate::store::{LoadedSet, Store};
+use crate::store::{LoadedSet, Store, StoreError};
 
 /// The objects of one set.
 pub(super) struct Files<'a> {
@@ -30,7 +30,13 @@ impl Files<'_> {
     /// Compares the folder with the manifest, and every object with its size and SHA-256.
     pub(super) async fn stored(&self) -> Result<Vec<Difference>, StepError> {
         let mut differences = contradictions(&self.set.manifest);
-        let listed = self.store.list(&self.set.folder).await?;
+        let listed = match self.store.list(&self.set.folder).await {
+            Err(error) if error.is_lasting() => {
+                differences.push(unlisted(&self.set.folder, &error));
+                Vec::new()
+            }
+            listed => listed?,
+        };
         let prefix = format!("{}/", self.set.folder);
         let expected: BTreeSet<&str> =
             self.set.manifest.files.iter().map(|file| file.path.as_str()).collect();
@@ -46,7 +52,7 @@ impl Files<'_> {
         }
         let files: Vec<&File> = self.set.manifest.files.iter().collect();
         let checked = self.each(files, |file| async move {
-            Ok(read_through(self.store, &self.set.folder, file).await?)
+            about_the_set(read_through(self.store, &self.set.folder, file).await)
         });
         differences.extend(checked.await?);
         Ok(differences)
@@ -65,7 +71,8 @@ impl Files<'_> {
         let data = manifest.files.iter().filter(|file| file.kind == FileKind::Data).collect();
         let parts = &parts;
         self.each(data, |file| async move {
-            let hash = match read_rows(self.store, &self.set.folder, file).await? {
+            let read = read_rows(self.store, &self.set.folder, file).await;
+            let hash = match about_the_set(read)? {
                 Ok(hash) => hash,
                 Err(fault) => return Ok(Err(fault)),
             };
@@ -102,6 +109,20 @@ impl Files<'_> {
         let found = try_join_all((0..self.jobs).map(|_| worker())).await?;
         Ok(found.into_iter().flatten().collect())
     }
+}
+
+/// An object that the store has and cannot give is a fault of the set, and the proof says so; a
+/// store that fails for the moment proves nothing.
+fn about_the_set<T>(read: Checked<T>) -> Result<Result<T, Fault>, StepError> {
+    match read {
+        Err(error) if error.is_lasting() => Ok(Err(Fault::Unreadable(error.to_string()))),
+        read => Ok(read?),
+    }
+}
+
+fn unlisted(folder: &str, error: &StoreError) -> Difference {
+    let message = format!("the folder of the set cannot be listed: {error}");
+    file_difference(folder, DifferenceKind::Changed, None, None, message)
 }
 
 /// What a manifest says in two places must agree: an edited one rarely does.
