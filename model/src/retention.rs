@@ -30,7 +30,7 @@ pub struct SetFacts {
     pub scope: Scope,
     /// The moment the set holds: the snapshot time of its manifest.
     pub taken: Timestamp,
-    /// Its newest proof passed at the store's `min_proof`.
+    /// It is proven at the store's `min_proof`: see [`is_proven`].
     pub proven: bool,
     /// Somebody marked it to stay.
     pub pinned: bool,
@@ -173,15 +173,20 @@ impl Rule {
     }
 }
 
-/// Whether a set with these proofs is proven at `min`: the newest proof that tried for it passed,
-/// and none after that failed at whatever it tried for. Proofs of another manifest count for
-/// nothing.
+/// How far a set with these proofs is proven: the highest level among the proofs that passed since
+/// the last one that failed, at whatever level that was. A newer proof of a lower level that
+/// passed does not contradict an older one of a higher level. A proof that passed at the moment
+/// another failed counts as before it. Proofs of another manifest count for nothing.
+pub fn proven_level(proofs: &[Proof], manifest_sha256: &str) -> Option<Level> {
+    let of_this = || proofs.iter().filter(|proof| proof.manifest_sha256 == manifest_sha256);
+    let failed = of_this().filter(|proof| !proof.passed).map(|proof| proof.finished).max();
+    let stands = of_this().filter(|proof| proof.passed && Some(proof.finished) > failed);
+    stands.filter_map(|proof| proof.reached).max()
+}
+
+/// Whether a set with these proofs is proven at `min`: its [`proven_level`] is at least that.
 pub fn is_proven(proofs: &[Proof], manifest_sha256: &str, min: Level) -> bool {
-    let mut newest_first: Vec<&Proof> =
-        proofs.iter().filter(|proof| proof.manifest_sha256 == manifest_sha256).collect();
-    newest_first.sort_by_key(|proof| std::cmp::Reverse(proof.finished));
-    let deciding = newest_first.iter().find(|proof| !proof.passed || proof.asked >= min);
-    deciding.is_some_and(|proof| proof.passed)
+    proven_level(proofs, manifest_sha256) >= Some(min)
 }
 
 /// Judges every set, newest first. Sets of each label and scope are judged apart. The order is
@@ -481,6 +486,23 @@ mod tests {
             runbook: String::new(),
             programs: Vec::new(),
         }
+    }
+
+    #[test]
+    fn the_level_is_the_highest_that_passed_since_the_last_failure() {
+        let level = |proofs: &[Proof]| proven_level(proofs, "m");
+        let identical = || proof(1, Level::Identical, true, "m");
+        assert_eq!(level(&[]), None);
+        assert_eq!(level(&[identical()]), Some(Level::Identical));
+        let stored = |day, passed| proof(day, Level::Stored, passed, "m");
+        assert_eq!(level(&[stored(2, true), identical()]), Some(Level::Identical));
+        assert_eq!(level(&[identical(), stored(2, false)]), None);
+        assert_eq!(level(&[identical(), stored(1, false)]), None, "at the same moment");
+        let mut half = proof(2, Level::Identical, false, "m");
+        half.reached = Some(Level::Restorable);
+        assert_eq!(level(&[identical(), half.clone()]), None, "a failed proof proves no level");
+        assert_eq!(level(&[identical(), half, stored(3, true)]), Some(Level::Stored));
+        assert_eq!(level(&[proof(1, Level::Usable, true, "another manifest")]), None);
     }
 
     #[test]
