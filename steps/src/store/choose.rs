@@ -118,7 +118,7 @@ impl Choice<'_> {
         let min = self.proven_at.unwrap_or(Level::Identical);
         let found = sets::find(store, self.database, min, ctx.cancel()).await?;
         for broken in &found.broken {
-            ctx.log(format!("`{}` is passed over: {:?}", broken.folder, broken.why));
+            ctx.log(format!("`{}` is passed over: {}", broken.folder, broken.why));
         }
         self.check_one_database(&found.sets)?;
         let fits = |set: &&StoredSet| self.fits(set);

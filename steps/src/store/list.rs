@@ -21,7 +21,8 @@ use super::{Store, open_named};
 /// ## What it does
 /// It reads the manifest and the proofs of every set, newest first, and tells its age, its size,
 /// and whether it is proven at the store's `min_proof`. With `folder` it lists plain objects
-/// instead. A folder that holds no whole set is named as broken, with the reason.
+/// instead. A folder that holds no whole set is named as broken, with the reason, and so is a proof
+/// that does not read: its set is listed as if that proof were not there.
 ///
 /// ## When to use it
 /// Before a restore, so that whoever approves it sees what there is; in a check that a proven set
@@ -66,7 +67,7 @@ pub struct Output {
     newest_proven: Option<SetId>,
     /// The sets, newest first.
     sets: Vec<ListedSet>,
-    /// Folders that hold no whole set.
+    /// Folders that hold no whole set, and proofs that do not read.
     broken: Vec<BrokenSet>,
     /// The objects, when a folder was asked for.
     objects: Vec<ListedObject>,
@@ -92,13 +93,13 @@ pub struct ListedSet {
     bytes: u64,
     /// It is proven at the store's `min_proof`.
     proven: bool,
-    /// The level of its newest proof that passed.
+    /// How far it is proven: the highest level that passed since the last proof that failed.
     level: Option<Level>,
     /// It is marked to stay.
     pinned: bool,
 }
 
-/// A folder that holds no whole set.
+/// A folder that holds no whole set, or a proof that does not read.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BrokenSet {
     /// The id in its name.

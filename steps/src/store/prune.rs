@@ -34,9 +34,10 @@ const MAX_DELETE: u32 = 20;
 /// read, and everything when no set is proven. Each decision is logged with its reason.
 ///
 /// Sets of other labels are not touched, and full sets and sets of some tables are judged apart.
-/// The manifest of a set goes first, so that a half-removed set is never taken for a backup; the
-/// next run removes the rest. What writers that were cut off left behind goes after
-/// `unfinished_after`.
+/// The proofs of a set go first and its manifest next, so that a half-removed set is never taken
+/// for a backup; the next run removes the rest. What writers that were cut off left behind goes
+/// after `unfinished_after`. A folder that has proofs and no manifest was a set once: it is
+/// damaged, it stays and the log warns of it. A proof that does not read counts as none.
 ///
 /// ## When to use it
 /// After the backup and its proof, in the same runbook: it then never runs when one of them
@@ -130,14 +131,19 @@ impl Input {
     }
 
     /// Leftovers that go: too old to be in the making, or begun by an earlier attempt.
-    fn leftovers(&self, found: &Found, begun: &[SetId], now: Timestamp) -> Vec<SetId> {
+    fn leftovers<'a>(&self, found: &'a Found, begun: &[SetId], now: Timestamp) -> Vec<&'a Broken> {
         let age = SignedDuration::try_from(self.unfinished_after.duration());
         let oldest = now.checked_sub(age.unwrap_or(SignedDuration::MAX)).unwrap_or(Timestamp::MIN);
         let goes = |broken: &&Broken| {
             let touched = broken.touched.unwrap_or(broken.set.stamp());
-            broken.why == Why::Unfinished && (touched < oldest || begun.contains(&broken.set))
+            let is_begun = begun.contains(&broken.set);
+            match broken.why {
+                Why::Unfinished => touched < oldest || is_begun,
+                Why::Damaged => is_begun,
+                Why::Unreadable(_) | Why::Proof(_) => false,
+            }
         };
-        found.broken.iter().filter(goes).map(|broken| broken.set.clone()).collect()
+        found.broken.iter().filter(goes).collect()
     }
 
     fn plan(&self, found: &Found, ctx: &StepContext) -> Result<Output, StepError> {
@@ -146,11 +152,13 @@ impl Input {
         let deleted: Vec<_> = verdicts.iter().filter(goes).map(|it| it.set.clone()).collect();
         let begun = recorded(ctx).map(|plan| [plan.deleted, plan.leftovers].concat());
         let begun = begun.unwrap_or_default();
+        let leftovers = self.leftovers(found, &begun, ctx.now());
         let freed = found.sets.iter().filter(|set| deleted.contains(&set.facts.set));
+        let freed = freed.map(|set| set.bytes).chain(leftovers.iter().map(|left| left.bytes));
         Ok(Output {
             kept: (verdicts.len() - deleted.len()) as u64,
-            freed: freed.map(|set| set.bytes).sum(),
-            leftovers: self.leftovers(found, &begun, ctx.now()),
+            freed: freed.sum(),
+            leftovers: leftovers.iter().map(|left| left.set.clone()).collect(),
             deleted,
             dry_run: self.dry_run,
             verdicts,
@@ -169,9 +177,11 @@ fn explain(plan: &Output, found: &Found, ctx: &StepContext) {
     for broken in &found.broken {
         match &broken.why {
             Why::Unreadable(why) => ctx.log(format!("keep {}: cannot be read: {why}", broken.set)),
-            Why::Unfinished if plan.leftovers.contains(&broken.set) => {
+            Why::Proof(_) => ctx.log(format!("warning: `{}`: {}", broken.folder, broken.why)),
+            Why::Unfinished | Why::Damaged if plan.leftovers.contains(&broken.set) => {
                 ctx.log(format!("delete {}: left unfinished", broken.set));
             }
+            Why::Damaged => ctx.log(format!("warning: keep {}: {}", broken.set, broken.why)),
             Why::Unfinished => ctx.log(format!("keep {}: unfinished, and young", broken.set)),
         }
     }

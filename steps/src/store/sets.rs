@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use model::proof::{Level, Proof};
-use model::retention::{SetFacts, is_proven};
+use model::retention::{SetFacts, is_proven, proven_level};
 use model::set::layout::{MANIFEST, PINNED, PROOFS, SETS, database_folder};
 use model::set::manifest::Scope;
 use model::set::{Manifest, SetId};
@@ -26,16 +26,16 @@ pub struct StoredSet {
     pub database: String,
     /// Size of all its objects, in bytes.
     pub bytes: u64,
-    /// The level of its newest proof that passed.
+    /// How far it is proven: the highest level that passed since the last proof that failed.
     pub level: Option<Level>,
     /// What retention needs to know.
     pub facts: SetFacts,
 }
 
-/// A folder of a set that is no set.
+/// Something in the folders of sets that counts for nothing: a folder that is no set, or a proof.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
-    /// Its folder in the store.
+    /// Where it lies in the store.
     pub folder: String,
     /// The set's id.
     pub set: SetId,
@@ -43,22 +43,34 @@ pub struct Broken {
     pub why: Why,
     /// When its newest object was committed; absent when it has none.
     pub touched: Option<Timestamp>,
+    /// Size of all its objects, in bytes.
+    pub bytes: u64,
 }
 
-/// Why a folder of a set counts for nothing.
+/// Why something in the folders of sets counts for nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
     /// It has no manifest: it is being written, or whoever wrote or removed it was cut off.
     Unfinished,
-    /// Its manifest or one of its proofs does not read.
+    /// It has proofs and no manifest: it was a set once, and lost its manifest.
+    Damaged,
+    /// Its manifest does not read.
     Unreadable(String),
+    /// It is a proof and does not read. Its set is judged as if it were not there.
+    Proof(String),
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unfinished => f.write_str("it has no manifest: unfinished, or being written"),
+            Self::Damaged => {
+                f.write_str("it has proofs and no manifest: a set that was whole is damaged")
+            }
             Self::Unreadable(why) => f.write_str(why),
+            Self::Proof(why) => {
+                write!(f, "this proof counts for nothing, its set as if without it: {why}")
+            }
         }
     }
 }
@@ -68,7 +80,7 @@ impl fmt::Display for Why {
 pub struct Found {
     /// Committed sets, newest first.
     pub sets: Vec<StoredSet>,
-    /// What is no set, by folder.
+    /// What counts for nothing, by folder.
     pub broken: Vec<Broken>,
 }
 
@@ -87,9 +99,11 @@ pub async fn find(
             }
             let Ok(set) = name.parse::<SetId>() else { continue };
             let folder = format!("{folder}/{set}");
-            match look(store, &folder, &set, min_proof).await? {
+            let objects = store.list(&folder).await?;
+            let seen = Seen { store, folder, set, objects };
+            match seen.look(min_proof, &mut found.broken).await? {
                 Ok(set) => found.sets.push(set),
-                Err(broken) => found.broken.push(broken),
+                Err(why) => found.broken.push(seen.broken(why)),
             }
         }
     }
@@ -108,36 +122,103 @@ async fn database_folders(
     Ok(names.into_iter().map(|name| format!("{SETS}/{name}")).collect())
 }
 
-/// One folder: a set, or what is wrong with it.
-async fn look(
-    store: &dyn Store,
-    folder: &str,
-    set: &SetId,
-    min_proof: Level,
-) -> Result<Result<StoredSet, Broken>, StoreError> {
-    let objects = store.list(folder).await?;
-    let broken = |why| {
-        let touched = objects.iter().map(|object| object.modified).max();
-        Ok(Err(Broken { folder: folder.to_owned(), set: set.clone(), why, touched }))
-    };
-    let path = format!("{folder}/{MANIFEST}");
-    if !objects.iter().any(|object| object.path == path) {
-        return broken(Why::Unfinished);
-    }
-    let bytes = match read_bytes(store, &path, LARGEST).await {
-        // It went while we looked.
-        Err(StoreError::Missing { .. }) => return broken(Why::Unfinished),
-        bytes => bytes?,
-    };
-    let read = read_manifest(&bytes, folder, set);
-    let proofs = read_proofs(store, folder, &objects).await?;
-    match read.and_then(|manifest| Ok((manifest, proofs?))) {
-        Ok((manifest, proofs)) => {
-            let sha256 = hex(Sha256::digest(&bytes));
-            let proofs = Proofs { all: &proofs, manifest_sha256: &sha256, min_proof };
-            Ok(Ok(stored(folder, &manifest, &objects, &proofs)))
+/// One folder and what lies in it.
+struct Seen<'a> {
+    store: &'a dyn Store,
+    folder: String,
+    set: SetId,
+    objects: Vec<ObjectInfo>,
+}
+
+impl Seen<'_> {
+    /// A set, or what is wrong with it. Proofs that do not read are added to `broken`.
+    async fn look(
+        &self,
+        min_proof: Level,
+        broken: &mut Vec<Broken>,
+    ) -> Result<Result<StoredSet, Why>, StoreError> {
+        let path = format!("{}/{MANIFEST}", self.folder);
+        if !self.objects.iter().any(|object| object.path == path) {
+            return Ok(Err(self.without_manifest()));
         }
-        Err(why) => broken(Why::Unreadable(why)),
+        let bytes = match read_bytes(self.store, &path, LARGEST).await {
+            // It went while we looked.
+            Err(StoreError::Missing { .. }) => return Ok(Err(Why::Unfinished)),
+            Err(error) if error.is_lasting() => {
+                return Ok(Err(Why::Unreadable(error.to_string())));
+            }
+            bytes => bytes?,
+        };
+        let manifest = match read_manifest(&bytes, &self.folder, &self.set) {
+            Ok(manifest) => manifest,
+            Err(why) => return Ok(Err(Why::Unreadable(why))),
+        };
+        let proofs = self.proofs(broken).await?;
+        let sha256 = hex(Sha256::digest(&bytes));
+        let level = proven_level(&proofs, &sha256);
+        let proven = is_proven(&proofs, &sha256, min_proof);
+        Ok(Ok(self.stored(&manifest, level, proven)))
+    }
+
+    /// Proofs are written beside a manifest only, and go before it.
+    fn without_manifest(&self) -> Why {
+        let prefix = self.proofs_prefix();
+        let was_whole = self.objects.iter().any(|object| object.path.starts_with(&prefix));
+        if was_whole { Why::Damaged } else { Why::Unfinished }
+    }
+
+    fn proofs_prefix(&self) -> String {
+        format!("{}/{PROOFS}/", self.folder)
+    }
+
+    async fn proofs(&self, broken: &mut Vec<Broken>) -> Result<Vec<Proof>, StoreError> {
+        let prefix = self.proofs_prefix();
+        let mut proofs = Vec::new();
+        for object in self.objects.iter().filter(|object| object.path.starts_with(&prefix)) {
+            let read = match read_bytes(self.store, &object.path, LARGEST).await {
+                Err(error) if error.is_lasting() => Err(error.to_string()),
+                bytes => Proof::from_json(&bytes?).map_err(|error| error.to_string()),
+            };
+            match read {
+                Ok(proof) => proofs.push(proof),
+                Err(why) => broken.push(Broken {
+                    folder: object.path.clone(),
+                    set: self.set.clone(),
+                    why: Why::Proof(why),
+                    touched: Some(object.modified),
+                    bytes: object.bytes,
+                }),
+            }
+        }
+        Ok(proofs)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.objects.iter().map(|object| object.bytes).sum()
+    }
+
+    fn broken(&self, why: Why) -> Broken {
+        let touched = self.objects.iter().map(|object| object.modified).max();
+        let (folder, set) = (self.folder.clone(), self.set.clone());
+        Broken { folder, set, why, touched, bytes: self.bytes() }
+    }
+
+    fn stored(&self, manifest: &Manifest, level: Option<Level>, proven: bool) -> StoredSet {
+        let pinned = format!("{}/{PINNED}", self.folder);
+        StoredSet {
+            folder: self.folder.clone(),
+            database: manifest.database.clone(),
+            bytes: self.bytes(),
+            level,
+            facts: SetFacts {
+                set: manifest.set.clone(),
+                label: manifest.label.clone(),
+                scope: manifest.contents.scope.clone(),
+                taken: manifest.server.snapshot_time,
+                proven,
+                pinned: self.objects.iter().any(|object| object.path == pinned),
+            },
+        }
     }
 }
 
@@ -152,60 +233,6 @@ fn read_manifest(bytes: &[u8], folder: &str, set: &SetId) -> Result<Manifest, St
     Ok(manifest)
 }
 
-async fn read_proofs(
-    store: &dyn Store,
-    folder: &str,
-    objects: &[ObjectInfo],
-) -> Result<Result<Vec<Proof>, String>, StoreError> {
-    let prefix = format!("{folder}/{PROOFS}/");
-    let mut proofs = Vec::new();
-    for object in objects.iter().filter(|object| object.path.starts_with(&prefix)) {
-        let bytes = read_bytes(store, &object.path, LARGEST).await?;
-        match Proof::from_json(&bytes) {
-            Ok(proof) => proofs.push(proof),
-            Err(error) => return Ok(Err(format!("`{}`: {error}", object.path))),
-        }
-    }
-    Ok(Ok(proofs))
-}
-
-struct Proofs<'a> {
-    all: &'a [Proof],
-    manifest_sha256: &'a str,
-    min_proof: Level,
-}
-
-impl Proofs<'_> {
-    fn newest_level(&self) -> Option<Level> {
-        let of_this = self.all.iter().filter(|it| it.manifest_sha256 == self.manifest_sha256);
-        let newest = of_this.filter(|proof| proof.passed).max_by_key(|proof| proof.finished);
-        newest.and_then(|proof| proof.reached)
-    }
-}
-
-fn stored(
-    folder: &str,
-    manifest: &Manifest,
-    objects: &[ObjectInfo],
-    proofs: &Proofs<'_>,
-) -> StoredSet {
-    let pinned = format!("{folder}/{PINNED}");
-    StoredSet {
-        folder: folder.to_owned(),
-        database: manifest.database.clone(),
-        bytes: objects.iter().map(|object| object.bytes).sum(),
-        level: proofs.newest_level(),
-        facts: SetFacts {
-            set: manifest.set.clone(),
-            label: manifest.label.clone(),
-            scope: manifest.contents.scope.clone(),
-            taken: manifest.server.snapshot_time,
-            proven: is_proven(proofs.all, proofs.manifest_sha256, proofs.min_proof),
-            pinned: objects.iter().any(|object| object.path == pinned),
-        },
-    }
-}
-
 impl StoredSet {
     /// What it covers, in words.
     pub fn scope_in_words(&self) -> String {
@@ -218,9 +245,11 @@ impl StoredSet {
     }
 }
 
-/// Removes a set. Its manifest goes first and durably, so that what is left after a crash is
-/// never taken for a backup.
+/// Removes a set. Its proofs go first, the oldest before newer ones, then durably its manifest: a
+/// crash leaves a whole set that is proven no further than before, or what is never taken for a
+/// backup.
 pub async fn remove(store: &dyn Store, folder: &str) -> Result<(), StoreError> {
+    store.remove_folder(&format!("{folder}/{PROOFS}")).await?;
     store.remove(&format!("{folder}/{MANIFEST}")).await?;
     store.remove_folder(folder).await
 }

@@ -17,7 +17,7 @@ use model::set::{SetId, difference::Checked, row_hash};
 use model::step_error::ErrorClass;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use steps::store::hex;
+use steps::store::{Backup, Choice, hex};
 
 struct Lab {
     folder: tempfile::TempDir,
@@ -222,6 +222,87 @@ async fn pinned_and_unreadable_sets_stay() {
         listed["broken"][0]["reason"],
         json!("its manifest is of set `20261116T020000Z-00000009`")
     );
+}
+
+/// Proofs are written beside a manifest only: where they are it was, so it is no leftover.
+#[tokio::test]
+async fn a_set_that_lost_its_manifest_stays_and_is_warned_of() {
+    let lab = lab();
+    lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let damaged = lab.set(2, "2026-10-01T02:00:00Z", None, Some(true));
+    fs::remove_file(lab.path(&damaged).join(MANIFEST)).unwrap();
+    let leftover = lab.unfinished(3, "2026-10-01T02:00:00Z");
+    for path in [
+        lab.path(&damaged).join("data/public.a.0001.copy.zst"),
+        lab.path(&damaged).join("proofs/20261120T030000Z-run.json"),
+        lab.path(&leftover).join("schema.dump"),
+    ] {
+        let file = fs::File::options().write(true).open(path).unwrap();
+        file.set_modified(filetime("2026-10-01T02:05:00Z")).unwrap();
+    }
+    let output = lab.prune(json!({"keep": {"last": 1}})).await.unwrap();
+    assert_eq!(output["leftovers"], json!([leftover]));
+    assert_eq!(output["freed"], json!(4), "the bytes of the leftover");
+    assert_eq!(lab.left(), texts(&[id(1, "2026-11-20T02:00:00Z"), damaged.clone()]));
+    let why = "it has proofs and no manifest: a set that was whole is damaged";
+    assert!(lab.host.logged().contains(&format!("warning: keep {damaged}: {why}\n")));
+    let listed = run("store.list", json!({"store": "backups"}), &attempt(&lab.host, 1)).await;
+    assert_eq!(listed.unwrap()["broken"][0]["reason"], json!(why));
+}
+
+#[tokio::test]
+async fn a_proof_that_does_not_read_counts_as_none() {
+    let lab = lab();
+    let proven = lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let unproven = lab.set(2, "2026-11-20T02:30:00Z", None, None);
+    for set in [&proven, &unproven] {
+        fs::write(lab.path(set).join("proofs/20261120T040000Z-run.json"), "{").unwrap();
+    }
+    let listed = run("store.list", json!({"store": "backups"}), &attempt(&lab.host, 1)).await;
+    let listed = listed.unwrap();
+    assert_eq!(listed["count"], json!(2));
+    assert_eq!((&listed["newest"], &listed["newest_proven"]), (&json!(unproven), &json!(proven)));
+    assert_eq!(listed["sets"][1]["level"], json!("identical"));
+    assert_eq!(listed["broken"].as_array().unwrap().len(), 2);
+    let path = format!("{}/proofs/20261120T040000Z-run.json", set_folder("lms", &proven));
+    assert_eq!(listed["broken"][0]["folder"], json!(path));
+    let reason = listed["broken"][0]["reason"].as_str().unwrap();
+    assert!(reason.starts_with("this proof counts for nothing"), "{reason}");
+    let output = lab.prune(json!({"keep": {"last": 1}})).await.unwrap();
+    assert_eq!((&output["kept"], &output["leftovers"]), (&json!(2), &json!([])));
+    assert!(lab.host.logged().contains(&format!("warning: `{path}`: {reason}\n")));
+    let latest = Choice {
+        database: Some("lms"),
+        backup: &Backup::Latest,
+        proven_at: Some(Level::Identical),
+    };
+    let store = steps::store::open_named(&attempt(&lab.host, 1), "backups").await.unwrap();
+    let taken = latest.make(store.as_ref(), &attempt(&lab.host, 1)).await.unwrap();
+    assert_eq!(taken.manifest.set, proven);
+}
+
+#[tokio::test]
+async fn the_level_agrees_with_whether_it_is_proven() {
+    let lab = lab();
+    let set = lab.set(1, "2026-11-20T02:00:00Z", None, Some(true));
+    let bytes = fs::read(lab.path(&set).join(MANIFEST)).unwrap();
+    let prove = |at: &str, asked, passed, reached| {
+        let mut proof = proof(&set, &bytes, asked, passed);
+        (proof.finished, proof.reached) = (at.parse().unwrap(), reached);
+        let name = format!("proofs/{}-run.json", utc_stamp(proof.finished));
+        fs::write(lab.path(&set).join(name), proof.to_json()).unwrap();
+    };
+    let shown = async || {
+        let with = json!({"store": "backups"});
+        let listed = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap();
+        (listed["sets"][0]["proven"].clone(), listed["sets"][0]["level"].clone())
+    };
+    prove("2026-11-20T04:00:00Z", Level::Stored, true, Some(Level::Stored));
+    assert_eq!(shown().await, (json!(true), json!("identical")));
+    prove("2026-11-20T05:00:00Z", Level::Identical, false, Some(Level::Restorable));
+    assert_eq!(shown().await, (json!(false), Value::Null));
+    prove("2026-11-20T06:00:00Z", Level::Stored, true, Some(Level::Stored));
+    assert_eq!(shown().await, (json!(false), json!("stored")));
 }
 
 #[tokio::test]
