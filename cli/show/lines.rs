@@ -187,6 +187,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_was_not_found_done_is_not_said_never_to_have_happened() {
+        let step: model::ids::StepId = "stop".parse().unwrap();
+        let seen = Event::StepObserved { step: step.clone(), attempt: 1, seen: Seen::NotDone };
+        assert_eq!(line(&seen).unwrap().text, "not found done; the step may be repeated");
+        let stopped = Event::StepCancelled { step, attempt: 1 };
+        assert_eq!(line(&stopped).unwrap().text, "stopped, because the run was cancelled");
+    }
+
+    #[test]
     fn one_check_is_not_several() {
         let said = |checks: &[&str]| {
             let checks = checks.iter().map(|check| (*check).to_owned()).collect();
