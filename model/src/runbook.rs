@@ -7,9 +7,11 @@ mod fields;
 mod input;
 mod names;
 mod order;
+mod outputs;
 mod param;
 mod scope;
 mod step;
+mod trial;
 
 use indexmap::IndexMap;
 use serde_json::Value;

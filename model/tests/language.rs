@@ -203,6 +203,93 @@ fn limits_and_targets_that_cannot_work_are_refused() {
     assert_eq!(codes(&text), ["RB0240"]);
 }
 
+const TARGETS: &str = "connections: {prod: {}}\nstores: {s: {url: \"file:///s\"}}\n";
+
+fn dump_after_dump(with: &str) -> String {
+    format!(
+        "{HEAD}{TARGETS}steps:
+  - {{id: d, uses: fake.dump, with: {{connection: prod, store: s}}}}
+  - {{id: e, uses: fake.dump, with: {{{with}}}}}\n"
+    )
+}
+
+#[test]
+fn a_plan_names_no_made_up_object() {
+    let text =
+        |label: &str| dump_after_dump(&format!("connection: prod, store: s, label: \"{label}\""));
+    let writes = |label: &str| plan(&text(label), &[]).unwrap().steps[1].footprint.writes.clone();
+    for label in ["{{ steps.d.outputs.path }}", "x-{{ steps.d.outputs.path }}"] {
+        assert_eq!(writes(label), ["a set labelled `(known after d)`"]);
+    }
+    // A kind that refuses the marker still does not show the example.
+    let strict = text("{{ steps.d.outputs.path }}").replace("label:", "jobs: 3, label:");
+    let plan = plan(&strict, &[]).unwrap();
+    assert_eq!(plan.steps[1].footprint.writes, ["a set labelled `(known after d)`"]);
+}
+
+#[test]
+fn a_connection_is_known_before_the_run() {
+    let text = dump_after_dump("connection: \"{{ steps.d.outputs.tags.a }}\", store: s")
+        .replace("prod: {}", "prod: {}, b: {}");
+    let problems = Runbook::check(&text, &Kinds).problems;
+    let found: Vec<_> = problems.iter().map(|p| (p.code, p.message.as_str())).collect();
+    assert_eq!(found, [("RB0230", "the connection is known only during the run")]);
+}
+
+#[test]
+fn a_key_of_an_open_mapping_fits_any_type() {
+    for with in [
+        "connection: prod, store: s, label: \"{{ steps.d.outputs.tags.any }}\"",
+        "connection: prod, store: s, jobs: \"{{ steps.d.outputs.tags.any }}\"",
+        "connection: prod, store: s, jobs: \"{{ steps.d.outputs.tags.any + 1 }}\"",
+        "connection: prod, store: s, tables: \"{{ steps.d.outputs.tags.any.deep }}\"",
+        "connection: prod, store: s, tables: [\"x{{ steps.d.outputs.tags.any }}\"]",
+    ] {
+        assert_eq!(codes(&dump_after_dump(with)), [] as [&str; 0], "{with}");
+        assert_eq!(plan(&dump_after_dump(with), &[]).unwrap().steps.len(), 2);
+    }
+    let flag = dump_after_dump("connection: prod, store: s")
+        .replace("id: e,", "id: e, if: steps.d.outputs.tags.any,");
+    assert_eq!(codes(&flag), [] as [&str; 0]);
+    let upper =
+        dump_after_dump("connection: prod, store: s, label: \"{{ steps.d.outputs.other }}\"");
+    assert_eq!(codes(&upper), ["RB0222"]);
+}
+
+#[test]
+fn one_wrong_value_hides_no_other() {
+    let found = |with: &str| -> Vec<_> {
+        let problems = Runbook::check(&dump_after_dump(with), &Kinds).problems;
+        problems.into_iter().map(|problem| (problem.code, problem.message)).collect()
+    };
+    let problem = |code, message: &str| (code, message.to_owned());
+    assert_eq!(
+        found("jobs: two, lable: x, connection: nope, store: nada"),
+        [
+            problem("RB0208", "expected a whole number, found `two`"),
+            problem("RB0201", "unknown key `lable`"),
+            problem("RB0230", "unknown connection `nope`"),
+            problem("RB0231", "unknown store `nada`"),
+        ]
+    );
+    assert_eq!(
+        found("jobs: 99, store: nada"),
+        [
+            problem("RB0202", "in `with` of `e`, `connection` is missing"),
+            problem("RB0208", "`jobs` is at most 64"),
+            problem("RB0231", "unknown store `nada`"),
+        ]
+    );
+    assert_eq!(
+        found("conection: prod, store: s, tables: {a: b}, label: [x]"),
+        [
+            problem("RB0201", "unknown key `conection`"),
+            problem("RB0208", "expected a list, found a mapping"),
+            problem("RB0208", "expected text, found a list"),
+        ]
+    );
+}
+
 #[test]
 fn a_misspelt_function_of_a_condition_is_recognised() {
     let text = |condition: &str| {

@@ -7,14 +7,14 @@ use indexmap::IndexSet;
 use super::Runbook;
 use super::declare::Named;
 use super::facts::facts;
-use super::input::{
-    Filling, Input, footprint, may_be_skipped, outputs_are_known, skipped, step_values,
-};
+use super::input::{Filling, Input};
 use super::names::{Names, Place};
 use super::order::{Order, report_cycle, written};
+use super::outputs::{evaluated, may_be_skipped, outputs_are_known, skipped};
 use super::param::Bound;
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
+use super::trial::{Trial, place_of, trial};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
@@ -118,9 +118,12 @@ impl Examining<'_> {
             problems.push(unknown_kind(&step.uses, self.catalog));
             return None;
         };
-        let (version, known) = (facts.version, footprint(step, &input, facts, problems));
-        let footprint = known?;
-        self.uses_of(step, &input, &footprint, problems);
+        let (version, mut tried) = (facts.version, trial(step, &input, facts, problems));
+        let footprint = tried.footprint.take()?;
+        self.uses_of(step, &input, &tried, &footprint, problems);
+        if !tried.sound {
+            return None;
+        }
         opaque_retry(step, &footprint, problems);
         Some(self.planned(at, &input, footprint, version))
     }
@@ -156,13 +159,17 @@ impl Examining<'_> {
         if !outputs_are_known(&self.names, &references) {
             return;
         }
-        let with = |skip| self.scope.with_steps(step_values(&self.names, &references, skip));
+        let holds = |skip| {
+            evaluated(&self.names, &self.scope, &references, skip, |scope| {
+                parsed.holds_in(scope, &AllWell)
+            })
+        };
         let maybe = may_be_skipped(&self.names, &references);
-        let missing = parsed.holds_in(with(true), &AllWell).is_err_and(|error| error.undefined);
+        let missing = holds(true).is_err_and(|error| error.undefined);
         if let (Some(reference), true) = (maybe, missing) {
             return problems.push(skipped(reference, &condition.span));
         }
-        if let Err(error) = parsed.holds_in(with(false), &AllWell)
+        if let Err(error) = holds(false)
             && !(self.scope.is_sampled(&references) && error.is_about_values())
         {
             problems.push(refused(error.message));
@@ -174,14 +181,16 @@ impl Examining<'_> {
         &mut self,
         step: &Step,
         input: &Input,
+        tried: &Trial,
         footprint: &Footprint,
         problems: &mut Vec<Diagnostic>,
     ) {
         let runbook = self.names.runbook;
-        for used in &footprint.connections {
+        for used in footprint.connections.iter().filter(|used| !tried.is_stand_in(&used.name)) {
             self.names.mark("connections", &used.name);
             let span = place_of(&input.node, &used.name).unwrap_or(&step.with.span);
             match runbook.connections.get(&used.name) {
+                _ if tried.later.contains(&used.name) => problems.push(later("connection", span)),
                 None if input.is_sampled(span) => {}
                 None if runbook.is_broken("connections", &used.name) => {}
                 None => {
@@ -193,11 +202,13 @@ impl Examining<'_> {
                 Some(_) => {}
             }
         }
-        for name in &footprint.stores {
+        for name in footprint.stores.iter().filter(|name| !tried.is_stand_in(name)) {
             self.names.mark("stores", name);
             let span = place_of(&input.node, name).unwrap_or(&step.with.span);
             let known = runbook.stores.contains_key(name) || runbook.is_broken("stores", name);
-            if !known && !input.is_sampled(span) {
+            if tried.later.contains(name) {
+                problems.push(later("store", span));
+            } else if !known && !input.is_sampled(span) {
                 problems.push(undeclared("store", name, &runbook.stores, span));
             }
         }
@@ -290,14 +301,12 @@ fn unknown_kind(uses: &Spanned, catalog: &dyn Catalog) -> Diagnostic {
     Diagnostic::error(code::UNKNOWN_KIND, uses.span.clone(), message).help(help)
 }
 
-/// The scalar inside `node` that has this text.
-fn place_of<'n>(node: &'n Node, text: &str) -> Option<&'n SourceSpan> {
-    match &node.value {
-        NodeValue::Scalar(scalar) => (scalar.text == text).then_some(&node.span),
-        NodeValue::List(items) => items.iter().find_map(|item| place_of(item, text)),
-        NodeValue::Map(entries) => entries.values().find_map(|entry| place_of(&entry.node, text)),
-        NodeValue::Null => None,
-    }
+/// The name of something that must be known before the run.
+fn later(word: &str, span: &SourceSpan) -> Diagnostic {
+    let code = if word == "store" { code::UNKNOWN_STORE } else { code::UNKNOWN_CONNECTION };
+    Diagnostic::error(code, span.clone(), format!("the {word} is known only during the run"))
+        .why("the plan says what a run will touch, so it must be known before")
+        .help(format!("write the name of a {word}, or take it from a parameter"))
 }
 
 fn undeclared<T>(word: &str, name: &str, known: &Named<T>, span: &SourceSpan) -> Diagnostic {

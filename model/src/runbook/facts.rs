@@ -13,6 +13,8 @@ pub(super) struct KindFacts<'a> {
     pub(super) input: Value,
     pub(super) output: Value,
     pub(super) example: minijinja::Value,
+    /// The output has a mapping that may have any key.
+    pub(super) open: bool,
     pub(super) version: u32,
 }
 
@@ -27,10 +29,12 @@ pub(super) fn facts(catalog: &dyn Catalog, names: impl Iterator<Item = String>) 
             continue;
         }
         if let Some(kind) = catalog.get(&name) {
+            let output = kind.output_schema().to_value();
             let one = KindFacts {
                 kind,
                 input: kind.input_schema().to_value(),
-                output: kind.output_schema().to_value(),
+                open: has_open_mapping(&output),
+                output,
                 example: crate::template::scope(&kind.example()),
                 version: kind.version(),
             };
@@ -103,6 +107,45 @@ pub(super) fn follow<'a, S: AsRef<str>>(root: &'a Value, path: &[S]) -> Step<'a>
         }
     }
     Step::Known(schemas)
+}
+
+/// What a value at one place of a document may be, as far as the schema says.
+pub(super) struct Schemas<'a> {
+    root: &'a Value,
+    all: Vec<&'a Value>,
+}
+
+impl<'a> Schemas<'a> {
+    pub(super) fn of(root: &'a Value) -> Self {
+        let mut all = Vec::new();
+        alternatives(root, root, 0, &mut all);
+        Self { root, all }
+    }
+
+    pub(super) fn under(&self, key: &str) -> Self {
+        let all = match inside(self.root, &self.all, key) {
+            Step::Known(all) => all,
+            Step::NoSuchKey(_) | Step::Open => Vec::new(),
+        };
+        Self { root: self.root, all }
+    }
+
+    /// A mapping here may have keys that the schema does not name.
+    pub(super) fn is_open(&self) -> bool {
+        self.all.iter().any(|schema| opens(schema))
+    }
+}
+
+fn opens(schema: &Value) -> bool {
+    schema.get("additionalProperties").is_some_and(|more| *more != Value::Bool(false))
+}
+
+fn has_open_mapping(schema: &Value) -> bool {
+    match schema {
+        Value::Object(entries) => opens(schema) || entries.values().any(has_open_mapping),
+        Value::Array(items) => items.iter().any(has_open_mapping),
+        _ => false,
+    }
 }
 
 /// What a schema says of templates in a field.

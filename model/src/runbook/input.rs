@@ -1,18 +1,16 @@
-//! Fills the templates of a step's `with` and has the step's kind check the result.
-
-use std::collections::BTreeMap;
+//! Fills the templates of a step's `with`.
 
 use indexmap::IndexSet;
 use minijinja::Value as Rendered;
 
-use super::facts::{FieldRules, KindFacts, field_rules};
+use super::facts::{FieldRules, field_rules};
 use super::names::{Names, Place};
+use super::outputs::{evaluated, known_after, may_be_skipped, outputs_are_known, skipped};
 use super::scope::{Scope, parsed, refused};
 use super::step::Step;
-use crate::catalog::{InputProblem, InputRefusal};
+use crate::catalog::InputProblem;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
-use crate::footprint::Footprint;
 use crate::node::{Entry, Node, NodeError, NodeValue, Scalar, SourceSpan};
 use crate::template::{self, Reference, Template};
 
@@ -22,9 +20,9 @@ pub(super) struct Input {
     /// Steps that it refers to, by their place in the runbook.
     pub(super) steps: IndexSet<usize>,
     pub(super) secrets: IndexSet<String>,
+    /// Templates that could not be filled.
+    pub(super) unfilled: Vec<SourceSpan>,
     leaves: Vec<Leaf>,
-    /// Every template could be filled.
-    complete: bool,
 }
 
 /// A filled template.
@@ -33,6 +31,10 @@ struct Leaf {
     /// Its value stands for any value.
     sampled: bool,
     why: String,
+    /// When its value will be known, if it comes from steps.
+    after: Option<String>,
+    /// What else it may be, when it stands for any value of an open mapping.
+    others: Vec<serde_json::Value>,
 }
 
 /// Fills `with`; the names it reads are checked on the way.
@@ -47,7 +49,7 @@ pub(super) struct Filling<'a, 'n> {
 impl Input {
     pub(super) fn new(with: &Node) -> Self {
         let (steps, secrets) = (IndexSet::new(), IndexSet::new());
-        Self { node: with.clone(), steps, secrets, leaves: Vec::new(), complete: true }
+        Self { node: with.clone(), steps, secrets, unfilled: Vec::new(), leaves: Vec::new() }
     }
 
     /// The value at `span` stands for any value, so nothing can be said against it.
@@ -55,70 +57,22 @@ impl Input {
         self.leaves.iter().any(|leaf| leaf.sampled && leaf.span == *span)
     }
 
+    /// When the value at `span` will be known, if it comes from steps.
+    pub(super) fn known_after(&self, span: &SourceSpan) -> Option<&str> {
+        self.leaves.iter().find(|leaf| leaf.span == *span)?.after.as_deref()
+    }
+
+    /// The values that stand for any value of an open mapping, each with what else they may be.
+    pub(super) fn open_leaves(
+        &self,
+    ) -> impl Iterator<Item = (&SourceSpan, Vec<serde_json::Value>)> {
+        let open = self.leaves.iter().filter(|leaf| !leaf.others.is_empty());
+        open.map(|leaf| (&leaf.span, leaf.others.clone()))
+    }
+
     fn why(&self, span: &SourceSpan) -> Option<String> {
         self.leaves.iter().find(|leaf| leaf.span == *span).map(|leaf| leaf.why.clone())
     }
-}
-
-/// The steps in the form that templates read, with the outputs of their examples.
-pub(super) fn step_values(
-    names: &Names<'_>,
-    references: &[Reference],
-    skip: bool,
-) -> BTreeMap<String, Rendered> {
-    let mut values = BTreeMap::new();
-    let ids =
-        references.iter().filter(|one| one.root == "steps").filter_map(|one| one.path.first());
-    for id in ids {
-        let Some(step) = names.steps.get(id.as_str()).map(|at| &names.runbook.steps[*at]) else {
-            continue;
-        };
-        let example = names.facts.get(&step.uses.text).map(|facts| facts.example.clone());
-        let skipped = skip && step.condition.is_some();
-        let outputs = if skipped { None } else { example };
-        let outputs =
-            outputs.unwrap_or_else(|| Rendered::from(BTreeMap::<String, Rendered>::new()));
-        let status = Rendered::from(if skipped { "skipped" } else { "succeeded" });
-        let value = BTreeMap::from([("outputs", outputs), ("status", status)]);
-        values.insert(id.clone(), Rendered::from(value));
-    }
-    values
-}
-
-/// None of the steps is of an unknown kind, which is reported by itself.
-pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> bool {
-    references.iter().filter(|one| one.root == "steps").all(|one| {
-        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
-        step.is_none_or(|at| names.facts.contains_key(&names.runbook.steps[*at].uses.text))
-    })
-}
-
-/// The steps among `references` that may be skipped.
-pub(super) fn may_be_skipped<'r>(
-    names: &Names<'_>,
-    references: &'r [Reference],
-) -> Option<&'r Reference> {
-    references.iter().filter(|one| one.root == "steps").find(|one| {
-        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
-        step.is_some_and(|at| names.runbook.steps[*at].condition.is_some())
-    })
-}
-
-/// The problem of reading a step that may not have run.
-pub(super) fn skipped(reference: &Reference, span: &SourceSpan) -> Diagnostic {
-    let id = reference.path.first().map_or("", String::as_str);
-    let message = format!("`{}` does not exist when `{id}` is skipped", reference.dotted());
-    Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
-        .why(format!("`{id}` has an `if`"))
-        .help(format!("say what to use instead: `{}`", with_default(reference)))
-}
-
-/// Only the output itself can have a default; what is inside it comes after.
-fn with_default(reference: &Reference) -> String {
-    let output = reference.path.len().min(3);
-    let (output, inside) = reference.path.split_at(output);
-    let output = format!("steps.{} | default(...)", output.join("."));
-    if inside.is_empty() { output } else { format!("({output}).{}", inside.join(".")) }
 }
 
 impl Filling<'_, '_> {
@@ -198,24 +152,29 @@ impl Filling<'_, '_> {
         scalar: &Scalar,
         node: &Node,
     ) -> Node {
-        if let Some(reference) = may_be_skipped(self.names, references) {
-            let steps = self.scope.with_steps(step_values(self.names, references, true));
-            if template.render(&Rendered::from(steps)).is_err_and(|error| error.undefined) {
-                self.problems.push(skipped(reference, &node.span));
-                return self.unfilled(node);
-            }
+        let render = |skip| {
+            evaluated(self.names, self.scope, references, skip, |scope| {
+                template.render(&Rendered::from(scope))
+            })
+        };
+        if let Some(reference) = may_be_skipped(self.names, references)
+            && render(true).is_err_and(|error| error.undefined)
+        {
+            self.problems.push(skipped(reference, &node.span));
+            return self.unfilled(node);
         }
-        let rendered = if references.iter().any(|reference| reference.root == "steps") {
-            let steps = self.scope.with_steps(step_values(self.names, references, false));
-            template.render(&Rendered::from(steps))
-        } else {
-            template.render(self.scope.plain())
+        let after = known_after(references);
+        let rendered = match after {
+            Some(_) => render(false),
+            None => template.render(self.scope.plain()).map(|value| vec![value]),
         };
         let sampled = self.scope.is_sampled(references);
         match rendered {
-            Ok(value) => {
+            Ok(mut values) => {
+                let value = values.remove(0);
+                let (span, others) = (node.span.clone(), values);
                 let why = format!("`{}` is `{value}` in this check", scalar.text);
-                self.input.leaves.push(Leaf { span: node.span.clone(), sampled, why });
+                self.input.leaves.push(Leaf { span, sampled, why, after, others });
                 Node::from_json_at(&value, &node.span)
             }
             Err(error) => {
@@ -228,37 +187,13 @@ impl Filling<'_, '_> {
     }
 
     fn unfilled(&mut self, node: &Node) -> Node {
-        self.input.complete = false;
+        self.input.unfilled.push(node.span.clone());
         node.clone()
     }
 }
 
-/// Has the kind check the filled input. None when there is a problem, or when the input could
-/// not be filled.
-pub(super) fn footprint(
-    step: &Step,
-    input: &Input,
-    facts: &KindFacts<'_>,
-    problems: &mut Vec<Diagnostic>,
-) -> Option<Footprint> {
-    if !input.complete {
-        return None;
-    }
-    match facts.kind.check(&input.node) {
-        Ok(footprint) => return Some(footprint),
-        Err(InputRefusal::Shape(error)) => {
-            if !input.is_sampled(&error.span) {
-                problems.push(of_shape(error, step, input));
-            }
-        }
-        Err(InputRefusal::Rules(found)) => {
-            problems.extend(found.into_iter().filter_map(|problem| of_rule(problem, input)));
-        }
-    }
-    None
-}
-
-fn of_shape(error: NodeError, step: &Step, input: &Input) -> Diagnostic {
+/// The problem of a value that does not have the shape of the input.
+pub(super) fn of_shape(error: NodeError, step: &Step, input: &Input) -> Diagnostic {
     let NodeError { span, message, help } = error;
     let whole = span == step.with.span;
     let code = match message.as_str() {
@@ -276,12 +211,9 @@ fn of_shape(error: NodeError, step: &Step, input: &Input) -> Diagnostic {
     Diagnostic { why, help, ..Diagnostic::error(code, span, message) }
 }
 
-fn of_rule(problem: InputProblem, input: &Input) -> Option<Diagnostic> {
-    let InputProblem { path, message, help } = problem;
-    let span = input.node.nearest(&path).span.clone();
-    if input.is_sampled(&span) {
-        return None;
-    }
-    let why = input.why(&span);
-    Some(Diagnostic { why, help, ..Diagnostic::error(code::INPUT, span, message) })
+/// The problem of a value that breaks a rule of the step.
+pub(super) fn of_rule(problem: InputProblem, span: &SourceSpan, input: &Input) -> Diagnostic {
+    let InputProblem { message, help, .. } = problem;
+    let why = input.why(span);
+    Diagnostic { why, help, ..Diagnostic::error(code::INPUT, span.clone(), message) }
 }

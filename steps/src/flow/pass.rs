@@ -75,6 +75,8 @@ impl Step for Pass {
 
 #[cfg(test)]
 mod tests {
+    use model::runbook::Runbook;
+
     use super::*;
     use crate::testing;
 
@@ -84,5 +86,20 @@ mod tests {
         let input = Input { values: values.as_object().unwrap().clone() };
         let output = Pass::run(&input, &testing::context()).await.unwrap();
         assert_eq!(Value::from(output.values), values);
+    }
+
+    #[test]
+    fn later_steps_may_reference_any_value() {
+        let text = "version: 1
+name: names
+connections: {prod: {}}
+steps:
+  - {id: v, uses: flow.pass, with: {values: {n: 3, table: users}}}
+  - id: q
+    uses: pg.query
+    with: {connection: prod, sql: \"select $1\", params: [\"{{ steps.v.outputs.values.table }}\"], max_rows: \"{{ steps.v.outputs.values.n }}\"}
+  - {id: w, uses: flow.pass, with: {values: {name: \"{{ steps.q.outputs.rows[0].name }}\"}}}
+";
+        assert_eq!(Runbook::check(text, &crate::REGISTRY).problems, []);
     }
 }

@@ -1,0 +1,188 @@
+//! What a check takes for the outputs of steps: their kinds' examples, and stand-ins for what
+//! no example can hold.
+//!
+//! A mapping that a kind's output schema leaves open (`additionalProperties`) may have any key at
+//! run time. A reference to a key that the example lacks is accepted: the check tries values of
+//! several types there, one after the other, until the step that reads it accepts one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minijinja::Value as Rendered;
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use serde_json::{Value, json};
+
+use super::facts::{KindFacts, Schemas};
+use super::names::Names;
+use super::scope::Scope;
+use crate::codes::language as code;
+use crate::diagnostic::Diagnostic;
+use crate::node::SourceSpan;
+use crate::template::{self, Reference, TemplateError};
+
+/// A mapping that answers every key.
+#[derive(Debug)]
+struct OpenMap {
+    known: BTreeMap<String, Rendered>,
+    stand_in: Rendered,
+}
+
+impl Object for OpenMap {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Rendered) -> Option<Rendered> {
+        Some(self.known.get(key.as_str()?).unwrap_or(&self.stand_in).clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.known.keys().map(Rendered::from).collect())
+    }
+}
+
+/// Values of all the types that inputs have; `text` where any text will do.
+pub(super) fn stand_ins(text: &str) -> Vec<Value> {
+    let texts = ["1m", "1MiB", "2026-01-01T00:00:00Z", "/sample", "https://sample.invalid/"];
+    let typed = [json!(text), json!(1), json!(true), json!([text]), json!([]), json!({})];
+    typed.into_iter().chain(texts.into_iter().map(Value::from)).collect()
+}
+
+/// When the outputs among `references` will be known, if there are any.
+pub(super) fn known_after(references: &[Reference]) -> Option<String> {
+    let steps = references.iter().filter(|one| one.root == "steps");
+    let mut ids: Vec<&str> = steps.filter_map(|one| one.path.first()).map(String::as_str).collect();
+    ids.dedup();
+    (!ids.is_empty()).then(|| format!("(known after {})", ids.join(", ")))
+}
+
+/// The results of `evaluate` with the examples of the steps; where these lack a key of an open
+/// mapping, the results with every stand-in that does, each once.
+pub(super) fn evaluated<T: PartialEq>(
+    names: &Names<'_>,
+    scope: &Scope,
+    references: &[Reference],
+    skip: bool,
+    evaluate: impl Fn(BTreeMap<String, Rendered>) -> Result<T, TemplateError>,
+) -> Result<Vec<T>, TemplateError> {
+    let values = |stand_in| scope.with_steps(step_values(names, references, skip, stand_in));
+    let error = match evaluate(values(None)) {
+        Ok(value) => return Ok(vec![value]),
+        Err(error) => error,
+    };
+    if !error.is_about_values() || !reads_open(names, references) {
+        return Err(error);
+    }
+    let text = known_after(references).unwrap_or_default();
+    let mut candidates: Vec<_> = stand_ins(&text).iter().map(template::scope).collect();
+    let nested = |value: &Rendered| {
+        Rendered::from_object(OpenMap { known: BTreeMap::new(), stand_in: value.clone() })
+    };
+    candidates.extend(candidates.iter().map(nested).collect::<Vec<_>>());
+    let mut results = Vec::new();
+    for value in candidates.iter().filter_map(|one| evaluate(values(Some(one))).ok()) {
+        if !results.contains(&value) {
+            results.push(value);
+        }
+    }
+    if results.is_empty() { Err(error) } else { Ok(results) }
+}
+
+/// The steps in the form that templates read, with the outputs of their examples.
+fn step_values(
+    names: &Names<'_>,
+    references: &[Reference],
+    skip: bool,
+    stand_in: Option<&Rendered>,
+) -> BTreeMap<String, Rendered> {
+    let mut values = BTreeMap::new();
+    let ids =
+        references.iter().filter(|one| one.root == "steps").filter_map(|one| one.path.first());
+    for id in ids {
+        let Some(step) = names.steps.get(id.as_str()).map(|at| &names.runbook.steps[*at]) else {
+            continue;
+        };
+        let example =
+            names.facts.get(&step.uses.text).map(|facts| match stand_in.filter(|_| facts.open) {
+                Some(stand_in) => opened(facts, stand_in),
+                None => facts.example.clone(),
+            });
+        let skipped = skip && step.condition.is_some();
+        let outputs = if skipped { None } else { example };
+        let outputs =
+            outputs.unwrap_or_else(|| Rendered::from(BTreeMap::<String, Rendered>::new()));
+        let status = Rendered::from(if skipped { "skipped" } else { "succeeded" });
+        let value = BTreeMap::from([("outputs", outputs), ("status", status)]);
+        values.insert(id.clone(), Rendered::from(value));
+    }
+    values
+}
+
+/// The example of a kind, its open mappings answering every key.
+fn opened(facts: &KindFacts<'_>, stand_in: &Rendered) -> Rendered {
+    fn inside(value: &Value, schemas: &Schemas<'_>, stand_in: &Rendered) -> Rendered {
+        match value {
+            Value::Object(entries) => {
+                let entry = |(key, value): (&String, &Value)| {
+                    (key.clone(), inside(value, &schemas.under(key), stand_in))
+                };
+                let known: BTreeMap<_, _> = entries.iter().map(entry).collect();
+                if schemas.is_open() {
+                    Rendered::from_object(OpenMap { known, stand_in: stand_in.clone() })
+                } else {
+                    Rendered::from(known)
+                }
+            }
+            Value::Array(items) => {
+                let item = |item: &Value| inside(item, &schemas.under("0"), stand_in);
+                Rendered::from(items.iter().map(item).collect::<Vec<_>>())
+            }
+            other => template::scope(other),
+        }
+    }
+    inside(&facts.kind.example(), &Schemas::of(&facts.output), stand_in)
+}
+
+fn reads_open(names: &Names<'_>, references: &[Reference]) -> bool {
+    references.iter().filter(|one| one.root == "steps").any(|one| {
+        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
+        let facts = step.and_then(|at| names.facts.get(&names.runbook.steps[*at].uses.text));
+        facts.is_some_and(|facts| facts.open)
+    })
+}
+
+/// None of the steps is of an unknown kind, which is reported by itself.
+pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> bool {
+    references.iter().filter(|one| one.root == "steps").all(|one| {
+        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
+        step.is_none_or(|at| names.facts.contains_key(&names.runbook.steps[*at].uses.text))
+    })
+}
+
+/// The steps among `references` that may be skipped.
+pub(super) fn may_be_skipped<'r>(
+    names: &Names<'_>,
+    references: &'r [Reference],
+) -> Option<&'r Reference> {
+    references.iter().filter(|one| one.root == "steps").find(|one| {
+        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
+        step.is_some_and(|at| names.runbook.steps[*at].condition.is_some())
+    })
+}
+
+/// The problem of reading a step that may not have run.
+pub(super) fn skipped(reference: &Reference, span: &SourceSpan) -> Diagnostic {
+    let id = reference.path.first().map_or("", String::as_str);
+    let message = format!("`{}` does not exist when `{id}` is skipped", reference.dotted());
+    Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
+        .why(format!("`{id}` has an `if`"))
+        .help(format!("say what to use instead: `{}`", with_default(reference)))
+}
+
+/// Only the output itself can have a default; what is inside it comes after.
+fn with_default(reference: &Reference) -> String {
+    let output = reference.path.len().min(3);
+    let (output, inside) = reference.path.split_at(output);
+    let output = format!("steps.{} | default(...)", output.join("."));
+    if inside.is_empty() { output } else { format!("({output}).{}", inside.join(".")) }
+}
