@@ -63,7 +63,9 @@ pub const CODES: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0509",
         "the role lacks a privilege",
-        "Grant what the message names. A backup role needs `pg_read_all_data` and `BYPASSRLS`.",
+        "Grant what the message names. A backup role needs `pg_read_all_data` and `BYPASSRLS`, and \
+         SELECT on each large object, which `pg_read_all_data` need not cover; a superuser needs \
+         nothing more.",
         "SQLSTATE 42501",
     ),
     CodeInfo::new(

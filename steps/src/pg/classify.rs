@@ -9,6 +9,13 @@ use tokio_postgres::Error;
 
 use super::target::Target;
 
+/// What to do about a privilege that is missing. `pg_read_all_data` is tables, views and
+/// sequences; large objects have privileges of their own.
+/// <https://www.postgresql.org/docs/current/predefined-roles.html>
+pub(super) const MISSING_PRIVILEGE: &str = "grant the role what is missing; a backup role needs \
+    `pg_read_all_data` and `BYPASSRLS`, and for large objects, which `pg_read_all_data` does \
+    not cover on every version, SELECT on each of them or a superuser (a dump of some `tables` leaves them out)";
+
 /// When the error came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Moment {
@@ -81,11 +88,7 @@ fn by_state(state: &str) -> Verdict {
     match state {
         "3D000" => hinted(Permanent, "RB0503", "check the connection's `dbname`"),
         "40001" | "40P01" => verdict(Transient, "RB0506"),
-        "42501" => hinted(
-            NeedsOperator,
-            "RB0509",
-            "grant the role what is missing; a backup role needs `pg_read_all_data` and `BYPASSRLS`",
-        ),
+        "42501" => hinted(NeedsOperator, "RB0509", MISSING_PRIVILEGE),
         "53100" => hinted(NeedsOperator, "RB0507", "free disk space on the server"),
         "53200" => hinted(
             Transient,

@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStdout;
 
+use super::classify::MISSING_PRIVILEGE;
 use super::pgpass::Pgpass;
 use super::target::Target;
 use crate::store::{Store, Written, hex};
@@ -155,8 +156,7 @@ fn failed(exit: &Exit) -> StepError {
     } else if says(&["authentication failed", "no password supplied", "pg_hba.conf"]) {
         StepError::needs_operator("RB0502", message)
     } else if says(&["permission denied", "must be owner", "must be superuser"]) {
-        StepError::needs_operator("RB0509", message)
-            .hint("give the role of the connection what is missing")
+        StepError::needs_operator("RB0509", message).hint(MISSING_PRIVILEGE)
     } else if says(&["No space left on device", "could not extend file"]) {
         StepError::needs_operator("RB0507", message).hint("free disk space on the server")
     } else if says(&["terminating connection", "server closed the connection"]) {

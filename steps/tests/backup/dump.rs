@@ -227,6 +227,16 @@ async fn each_refusal_of_the_server_has_its_code() {
     assert_eq!((error.code.as_str(), error.class), ("RB0509", ErrorClass::NeedsOperator));
     assert!(format!("{error:?}").contains("row-level security"), "{error:?}");
 
+    bench
+        .cluster
+        .execute("shop", "GRANT pg_read_all_data TO reader; ALTER ROLE reader BYPASSRLS")
+        .unwrap();
+    bench.cluster.execute("shop", "SELECT lo_from_bytea(0, 'x')").unwrap();
+    let error = refused(&bench, as_role("reader", "pw", "shop", port), &with()).await;
+    assert_eq!((error.code.as_str(), error.class), ("RB0509", ErrorClass::NeedsOperator));
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("large objects") && hint.contains("SELECT on each"), "{hint}");
+
     let mut misspelt = with();
     misspelt["exclude_tables"] = json!(["c"]);
     let prod = connection("prod", &bench.cluster.url("shop"));
