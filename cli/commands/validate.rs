@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::runbook_file::RunbookFile;
 use crate::settings::Settings;
-use crate::show::print;
+use crate::show::{amount, print};
 
 pub(crate) fn validate(args: &Validate, settings: &Settings) -> Result<Exit, Failure> {
     let files: Result<Vec<RunbookFile>, Failure> =
@@ -29,8 +29,13 @@ fn print_text(file: &RunbookFile, colour: bool) {
     if let Some(runbook) = &file.checked.runbook {
         let warnings =
             file.checked.problems.iter().filter(|problem| !Diagnostic::is_error(problem)).count();
-        let warnings = if warnings == 0 { String::new() } else { format!(", {warnings} warnings") };
-        print::text(&format!("{}: valid, {} steps{warnings}\n", file.name, runbook.step_count()));
+        let warnings = if warnings == 0 {
+            String::new()
+        } else {
+            format!(", {}", amount::count(warnings, "warning"))
+        };
+        let steps = amount::count(runbook.step_count(), "step");
+        print::text(&format!("{}: valid, {steps}{warnings}\n", file.name));
     }
 }
 

@@ -29,6 +29,11 @@ pub(crate) fn duration(seconds: f64) -> String {
     parts.join(" ")
 }
 
+/// `1 step`, `3 steps`.
+pub(crate) fn count(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

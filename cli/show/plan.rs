@@ -7,7 +7,7 @@ use model::preview::{Preview, StepPreview};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::show::table;
+use crate::show::{amount, table};
 
 /// The plan as plain text.
 pub(crate) fn text(preview: &Preview) -> String {
@@ -31,7 +31,7 @@ fn write_text(out: &mut String, preview: &Preview) -> fmt::Result {
         writeln!(out)?;
         write_step(out, step)?;
     }
-    writeln!(out, "\n{} steps; nothing was executed", preview.steps.len())
+    writeln!(out, "\n{}; nothing was executed", amount::count(preview.steps.len(), "step"))
 }
 
 fn write_step(out: &mut String, step: &StepPreview) -> fmt::Result {
@@ -148,8 +148,8 @@ fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
     let final_steps = preview.steps.iter().filter(|step| is_final(step)).count();
     writeln!(
         out,
-        "\n{} steps, {final_steps} destructive or irreversible; nothing was executed.",
-        preview.steps.len()
+        "\n{}, {final_steps} destructive or irreversible; nothing was executed.",
+        amount::count(preview.steps.len(), "step")
     )
 }
 
