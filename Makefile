@@ -9,7 +9,7 @@ demo: install-demo
 	scripts/demo
 
 test: install-test lint deny
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 
 lint:
 	$(CARGO) fmt --check

@@ -16,8 +16,9 @@ use crate::pg::meter::Meter;
 use crate::pg::pieces::{Piece, pieces};
 use crate::pg::target::Target;
 
-/// Tables larger than this are read by several connections.
-const PART_SIZE: u64 = 64 << 20;
+/// Tables larger than this are read by several connections; a range of blocks costs the server more
+/// than a whole table does.
+const PART_SIZE: u64 = 256 << 20;
 
 /// A copy to be measured.
 pub(super) struct Measure<'a> {
