@@ -4,6 +4,7 @@ use std::path::Path;
 
 use indexmap::IndexMap;
 use model::diagnostic::{Diagnostic, SourceText, render};
+use model::hex::hex;
 use model::plan::{Plan, Source};
 use model::runbook::{Checked, Runbook};
 use serde_json::Value;
@@ -36,8 +37,7 @@ impl RunbookFile {
     pub(crate) fn plan(&self, params: &[(String, String)], colour: bool) -> Result<Plan, Exit> {
         self.print(&self.checked.problems, colour);
         let runbook = self.checked.runbook.as_ref().ok_or(Exit::Invalid)?;
-        let sha256 =
-            Sha256::digest(self.text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(Sha256::digest(self.text.as_bytes()));
         let source = Source { file: self.name.clone(), sha256 };
         runbook.plan(&REGISTRY, &given(runbook, params), source).map_err(|problems| {
             self.print(&problems, colour);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use model::hex::hex;
 use model::run::event::LogDigest;
 use sha2::{Digest, Sha256};
 
@@ -78,7 +79,7 @@ impl StepLog {
         if self.name.is_empty() {
             return None;
         }
-        let sha256 = crate::session::hex(&self.digest.finalize());
+        let sha256 = hex(self.digest.finalize());
         Some(LogDigest { file: self.name, bytes: self.bytes, sha256, truncated: self.truncated })
     }
 }
@@ -99,7 +100,7 @@ mod tests {
         let text = files::read_text(&run.path().join("logs/dump.1.log")).unwrap();
         assert_eq!(text, "pass (secret)\n");
         assert_eq!((digest.bytes, digest.truncated), (14, false));
-        let expected = crate::session::hex(&Sha256::digest(text.as_bytes()));
+        let expected = hex(Sha256::digest(text.as_bytes()));
         assert_eq!(digest.sha256, expected);
     }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use jiff::Timestamp;
+use model::hex::hex;
 use model::ids::RunId;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{EngineError, Obstacle};
 use crate::files::{self, Appender};
-use crate::session;
 
 const FILE: &str = "register.jsonl";
 const LOCK: &str = "register.lock";
@@ -81,7 +81,7 @@ fn parse(bytes: &[u8]) -> Result<(Vec<Entry>, String), EngineError> {
         if entry.prev != prev || entry.seq != seq || entry.v != VERSION {
             return Err(damaged(seq, "it does not follow the line before it"));
         }
-        prev = session::hex(&Sha256::digest(line));
+        prev = hex(Sha256::digest(line));
         entries.push(entry);
     }
     Ok((entries, prev))

@@ -1,7 +1,6 @@
 //! What every holder of a journal needs: the state its records add up to, and the stamp of the
 //! next one.
 
-use std::fmt::Write;
 use std::io;
 use std::sync::LazyLock;
 
@@ -39,12 +38,4 @@ pub fn not_durable(error: &io::Error) -> EngineError {
     let message = format!("the journal cannot be written: {error}; no further step was started");
     EngineError::new("RB0816", Obstacle::NeedsOperator, message)
         .hint("make room or repair the disk, then `runbook resume`")
-}
-
-/// Bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut hex, byte| {
-        write!(hex, "{byte:02x}").expect("a string takes all text");
-        hex
-    })
 }

@@ -1,13 +1,12 @@
 //! One record: its envelope, its text, and the chain it continues.
 
-use std::fmt::Write;
-
 use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
 use crate::run::event::Event;
 
 /// The version of the journal's form.
@@ -152,9 +151,5 @@ fn event(name: String, data: Value) -> serde_json::Result<Event> {
 }
 
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    let mut hex = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        write!(hex, "{byte:02x}").expect("a string takes all text");
-    }
-    hex
+    hex(Sha256::digest(bytes))
 }

@@ -23,6 +23,8 @@ use jiff::Timestamp;
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 
+pub use model::hex::hex;
+
 pub use self::choose::{Backup, Choice};
 pub use self::error::StoreError;
 pub use self::file::FileStore;
@@ -98,15 +100,6 @@ pub struct Written {
     pub bytes: u64,
     /// SHA-256, lower-case hex.
     pub sha256: String,
-}
-
-/// Lower-case hex of a SHA-256.
-pub fn hex(digest: impl AsRef<[u8]>) -> String {
-    use std::fmt::Write;
-    digest.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String succeeds");
-        text
-    })
 }
 
 /// Writes a small object whole.
