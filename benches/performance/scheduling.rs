@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use jiff::Timestamp;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
-use model::plan::{Objectives, PLAN_VERSION, Plan, PlanStep, Retry, Source};
+use model::plan::{Plan, PlanStep, Retry};
 use model::run::decide::{Command, decide};
 use model::run::event::{Event, Mode, RunCreated};
 use model::run::state::RunState;
@@ -22,45 +22,19 @@ const STEPS: usize = 10_000;
 
 fn step(index: usize, needs: Option<usize>) -> PlanStep {
     let id = |index: usize| format!("step_{index}").parse().expect("it is a step id");
+    let footprint = Footprint::new(Effect::Read, Repeat::Idempotent);
     PlanStep {
-        id: id(index),
-        name: None,
-        phase: None,
-        uses: "flow.pass".to_owned(),
-        kind_version: 1,
-        with: json!({}),
         needs: needs.map(id).into_iter().collect(),
-        references: Vec::new(),
-        secrets: Vec::new(),
-        condition: None,
         retry: Retry::default(),
-        timeout: None,
-        stall_timeout: None,
-        deadline: None,
-        restores_service: false,
-        footprint: Footprint::new(Effect::Read, Repeat::Idempotent),
+        ..PlanStep::new(id(index), "flow.pass", footprint)
     }
 }
 
 /// `STEPS` steps, one after the other or all at once.
 fn plan(chained: bool) -> Plan {
     let before = |index: usize| index.checked_sub(1).filter(|_| chained);
-    Plan {
-        version: PLAN_VERSION,
-        name: "bench".to_owned(),
-        description: None,
-        owner: None,
-        labels: IndexMap::new(),
-        source: Source { file: "bench.yaml".to_owned(), sha256: "0".repeat(64) },
-        objectives: Objectives::default(),
-        params: IndexMap::new(),
-        vars: IndexMap::new(),
-        secrets: IndexMap::new(),
-        connections: IndexMap::new(),
-        stores: IndexMap::new(),
-        max_parallel: 64,
-        steps: (0..STEPS).map(|index| step(index, before(index))).collect(),
-    }
+    let steps = (0..STEPS).map(|index| step(index, before(index))).collect();
+    Plan { max_parallel: 64, ..Plan::new("bench", steps) }
 }
 
 fn created(plan: Plan) -> Event {

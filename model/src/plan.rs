@@ -1,16 +1,28 @@
 //! The resolved plan: what a run does, frozen. It is the first record of the journal, so that a
 //! resume needs nothing else; it never holds a secret.
 
+mod conduct;
+mod step;
+mod target;
+
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::footprint::Footprint;
 use crate::ids::StepId;
 use crate::units::Span;
 
+pub use conduct::{
+    Concurrency, Contact, Group, OnConflict, Overlap, Review, Rollback, Schedule, ScheduledMode,
+};
+pub use step::{Item, LeftOut, Milestone, Occasion, PlanStep, Retry, Role};
+pub use target::{Connection, SecretSource, Store};
+
 /// The version of the plan's form in the journal.
 pub const PLAN_VERSION: u32 = 1;
+
+/// The most steps that run at once when a runbook does not say.
+pub const MAX_PARALLEL: usize = 4;
 
 /// A checked runbook with its parameters, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -42,8 +54,75 @@ pub struct Plan {
     pub stores: IndexMap<String, Store>,
     /// At most so many steps run at once.
     pub max_parallel: usize,
-    /// The steps in the order of the document.
+    /// Runs beside which this one does not run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Whether finished steps are undone after a failure.
+    #[serde(default, skip_serializing_if = "Rollback::is_never")]
+    pub rollback: Rollback,
+    /// Whom to call, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Contact>,
+    /// When the runbook is to be looked at again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
+    /// Regions in which steps may act; empty means any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_regions: Vec<String>,
+    /// When runs start by themselves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Schedule>,
+    /// The steps that were written once with `foreach`, by their id there.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub groups: IndexMap<StepId, Group>,
+    /// Runbooks that are part of this one, by the id of the step that includes them. Their
+    /// secrets, connections and stores stand among those of the plan as `<id>.<name>`.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub included: IndexMap<String, Included>,
+    /// The steps in the order of the document; those of handlers and undos behind the others.
     pub steps: Vec<PlanStep>,
+}
+
+impl Plan {
+    /// A plan with these steps and nothing else.
+    pub fn new(name: impl Into<String>, steps: Vec<PlanStep>) -> Self {
+        Self {
+            version: PLAN_VERSION,
+            name: name.into(),
+            description: None,
+            owner: None,
+            labels: IndexMap::new(),
+            source: Source { file: String::new(), sha256: String::new() },
+            objectives: Objectives::default(),
+            params: IndexMap::new(),
+            vars: IndexMap::new(),
+            secrets: IndexMap::new(),
+            connections: IndexMap::new(),
+            stores: IndexMap::new(),
+            max_parallel: MAX_PARALLEL,
+            concurrency: None,
+            rollback: Rollback::Never,
+            contacts: Vec::new(),
+            review: None,
+            allowed_regions: Vec::new(),
+            schedule: Vec::new(),
+            groups: IndexMap::new(),
+            included: IndexMap::new(),
+            steps,
+        }
+    }
+}
+
+/// A runbook that is part of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Included {
+    /// Where it was read from.
+    pub source: Source,
+    /// Its parameters, resolved.
+    pub params: IndexMap<String, Value>,
+    /// Its vars, rendered when the run starts.
+    pub vars: IndexMap<String, Value>,
 }
 
 /// The file a plan was made from.
@@ -66,136 +145,4 @@ pub struct Objectives {
     /// Recovery point objective.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rpo: Option<Span>,
-}
-
-/// Where a secret is read from, each time a step that uses it starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SecretSource {
-    /// An environment variable.
-    Env(String),
-    /// A file, one trailing newline removed.
-    File(String),
-    /// The standard output of a command, one trailing newline removed.
-    Command(Vec<String>),
-}
-
-/// A named PostgreSQL target. Text fields may hold templates over params, vars, run and secrets.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Connection {
-    /// `postgresql://...`
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// Host name, address, or the folder of a unix socket.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// Port, as text because it may be a template.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub port: Option<String>,
-    /// Database name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dbname: Option<String>,
-    /// Role.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    /// Password, a template over secrets.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub password: Option<String>,
-    /// libpq's `sslmode`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sslmode: Option<String>,
-    /// A target that is not scratch. Default true.
-    #[serde(default = "protected")]
-    pub protected: bool,
-}
-
-fn protected() -> bool {
-    true
-}
-
-/// A named backup store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Store {
-    /// `file:///path`, a template over params, vars and run.
-    pub url: String,
-    /// The lowest proof level at which a set counts as proven. Default `identical`.
-    #[serde(default = "min_proof")]
-    pub min_proof: crate::proof::Level,
-}
-
-fn min_proof() -> crate::proof::Level {
-    crate::proof::Level::Identical
-}
-
-/// One step of the plan.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PlanStep {
-    /// Unique in the plan.
-    pub id: StepId,
-    /// For people; the id when absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// RTO is broken down by phase.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub phase: Option<String>,
-    /// The kind: `pg.dump`.
-    pub uses: String,
-    /// The kind's version when the plan was made.
-    pub kind_version: u32,
-    /// The input, templates unrendered.
-    pub with: Value,
-    /// Every step this one runs after: written, implied by order, or by a reference.
-    pub needs: Vec<StepId>,
-    /// Steps whose outputs or results `with` and `if` refer to.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub references: Vec<StepId>,
-    /// Secrets that `with` refers to, also through connections.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub secrets: Vec<String>,
-    /// The `if` expression.
-    #[serde(default, rename = "if", skip_serializing_if = "Option::is_none")]
-    pub condition: Option<String>,
-    /// Automatic retries of transient failures.
-    pub retry: Retry,
-    /// Per attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Span>,
-    /// No progress for so long ends the attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stall_timeout: Option<Span>,
-    /// Over all attempts, from the first start.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline: Option<Span>,
-    /// RTO stops when this step has succeeded.
-    #[serde(default)]
-    pub restores_service: bool,
-    /// What the step touches, as far as known before the run.
-    pub footprint: Footprint,
-}
-
-/// How transient failures are retried.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retry {
-    /// Attempts after the first; 0 is no retry.
-    pub limit: u32,
-    /// Before the first retry.
-    pub interval: Span,
-    /// Each interval is the one before times this.
-    pub backoff: f64,
-    /// No interval is longer, before jitter.
-    pub max_interval: Span,
-    /// Each interval is lengthened or shortened by at most this share of it, 0.0 to 1.0.
-    pub jitter: f64,
-}
-
-impl Default for Retry {
-    /// Twice, after 2 s and 4 s, give or take a fifth.
-    fn default() -> Self {
-        let span = |seconds| Span::from(std::time::Duration::from_secs(seconds));
-        Self { limit: 2, interval: span(2), backoff: 2.0, max_interval: span(60), jitter: 0.2 }
-    }
 }

@@ -19,7 +19,7 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::diagnostic::{self, Diagnostic};
 use crate::document;
-use crate::plan::{Objectives, PLAN_VERSION, Plan, Retry, Source};
+use crate::plan::{MAX_PARALLEL, Objectives, Plan, Retry, Source};
 use crate::units::Span;
 
 use declare::{Broken, Declared, Named};
@@ -29,9 +29,6 @@ pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
 pub(crate) use step::STEP;
 use step::Step;
-
-/// The most steps that run at once when a runbook does not say.
-const MAX_PARALLEL: usize = 4;
 
 /// A runbook without errors, its parameters not yet bound.
 #[derive(Debug)]
@@ -109,8 +106,6 @@ impl Runbook {
         }
         let header = &self.header;
         Ok(Plan {
-            version: PLAN_VERSION,
-            name: header.name.clone(),
             description: header.description.clone(),
             owner: header.owner.clone(),
             labels: header.labels.clone(),
@@ -122,7 +117,7 @@ impl Runbook {
             connections: values_of(&self.connections),
             stores: values_of(&self.stores),
             max_parallel: header.max_parallel.unwrap_or(MAX_PARALLEL),
-            steps,
+            ..Plan::new(header.name.clone(), steps)
         })
     }
 

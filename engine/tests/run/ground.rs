@@ -14,12 +14,11 @@ use engine::registry::{DynStep, Registry, Typed};
 use engine::settings::{ConnectionSettings, StoreSettings};
 use engine::state_folder::StateFolder;
 use engine::step::{Observation, Step};
-use indexmap::IndexMap;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::{RunId, StepId};
 use model::journal::Record;
-use model::plan::{Objectives, Plan, PlanStep, Retry, Source};
+use model::plan::{Plan, PlanStep};
 use model::run::event::Event;
 use model::run::state::RunStatus;
 use model::secret::SecretText;
@@ -191,22 +190,13 @@ impl Ground {
     pub(crate) fn step(&self, name: &str, needs: &[&str], script: &[&str]) -> PlanStep {
         let with = json!({"folder": self.effects(), "script": script});
         PlanStep {
-            id: id(name),
-            name: None,
-            phase: None,
-            uses: "test.act".to_owned(),
-            kind_version: 1,
             with,
             needs: needs.iter().map(|need| id(need)).collect(),
-            references: Vec::new(),
-            secrets: Vec::new(),
-            condition: None,
-            retry: Retry { limit: 0, ..Retry::default() },
-            timeout: None,
-            stall_timeout: None,
-            deadline: None,
-            restores_service: false,
-            footprint: Footprint::new(Effect::Reversible, Repeat::Observable),
+            ..PlanStep::new(
+                id(name),
+                "test.act",
+                Footprint::new(Effect::Reversible, Repeat::Observable),
+            )
         }
     }
 
@@ -267,22 +257,7 @@ pub(crate) fn start() -> Start {
 }
 
 pub(crate) fn plan(steps: Vec<PlanStep>) -> Plan {
-    Plan {
-        version: 1,
-        name: "test".to_owned(),
-        description: None,
-        owner: None,
-        labels: IndexMap::new(),
-        source: Source { file: "test.yaml".to_owned(), sha256: "0".repeat(64) },
-        objectives: Objectives::default(),
-        params: IndexMap::new(),
-        vars: IndexMap::new(),
-        secrets: IndexMap::new(),
-        connections: IndexMap::new(),
-        stores: IndexMap::new(),
-        max_parallel: 4,
-        steps,
-    }
+    Plan::new("test", steps)
 }
 
 pub(crate) fn with(step: PlanStep, key: &str, value: Value) -> PlanStep {

@@ -256,6 +256,8 @@ pub struct RunCreated {
 pub enum Mode {
     /// It acts.
     Live,
+    /// It acts, with the parameters and the replaced steps of `drill`.
+    Drill,
     /// It only shows what it would do.
     Plan,
 }

@@ -22,7 +22,7 @@ use crate::effect::Repeat;
 use crate::footprint::Footprint;
 use crate::ids::StepId;
 use crate::node::{Node, NodeValue, SourceSpan};
-use crate::plan::{PlanStep, Retry};
+use crate::plan::{PlanStep, Retry, Role};
 use crate::suggest;
 use crate::template::{self, Condition, Results};
 
@@ -237,6 +237,13 @@ impl Examining<'_> {
             stall_timeout: step.stall_timeout.or(runbook.header.stall_timeout),
             deadline: step.deadline,
             restores_service: step.restores_service,
+            role: Role::Main,
+            left_out: None,
+            continue_on_failure: false,
+            slow_after: None,
+            milestone: None,
+            scope: None,
+            item: None,
             footprint,
         }
     }

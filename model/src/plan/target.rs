@@ -1,0 +1,64 @@
+//! What a plan reaches: secrets, PostgreSQL targets, backup stores.
+
+use serde::{Deserialize, Serialize};
+
+/// Where a secret is read from, each time a step that uses it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, one trailing newline removed.
+    File(String),
+    /// The standard output of a command, one trailing newline removed.
+    Command(Vec<String>),
+}
+
+/// A named PostgreSQL target. Text fields may hold templates over params, vars, run and secrets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Connection {
+    /// `postgresql://...`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Host name, address, or the folder of a unix socket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Port, as text because it may be a template.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<String>,
+    /// Database name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dbname: Option<String>,
+    /// Role.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Password, a template over secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// libpq's `sslmode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslmode: Option<String>,
+    /// A target that is not scratch. Default true.
+    #[serde(default = "protected")]
+    pub protected: bool,
+}
+
+fn protected() -> bool {
+    true
+}
+
+/// A named backup store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// `file:///path`, a template over params, vars and run.
+    pub url: String,
+    /// The lowest proof level at which a set counts as proven. Default `identical`.
+    #[serde(default = "min_proof")]
+    pub min_proof: crate::proof::Level,
+}
+
+fn min_proof() -> crate::proof::Level {
+    crate::proof::Level::Identical
+}
