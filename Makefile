@@ -2,7 +2,7 @@
 SHELL := bash
 CARGO := PATH="$$HOME/.cargo/bin:$$PATH" cargo
 
-.PHONY: demo test lint deny advisories bench install-demo install-test
+.PHONY: demo test lint renew deny advisories bench install-demo install-test
 
 demo: install-demo
 	$(CARGO) build --locked --package runbook --package lab
@@ -15,6 +15,12 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	scripts/check-layers
+
+# Everything that is made from the sources: the schema, `docs/steps`, `docs/errors`.
+renew:
+	$(CARGO) build --locked --quiet
+	target/debug/runbook schema > schemas/runbook.schema.json
+	SNAPSHOTS=overwrite $(CARGO) test --locked --quiet --test pages
 
 # Licences, banned crates and sources.
 deny:

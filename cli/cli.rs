@@ -101,7 +101,7 @@ pub(crate) enum Command {
     /// Print the JSON Schema of a runbook.
     #[command(after_help = "Example:\n  runbook schema > schemas/runbook.schema.json")]
     Schema,
-    /// Explain an error code.
+    /// Explain an error code, or list all of them.
     #[command(after_help = "Example:\n  runbook explain RB0231")]
     Explain(Explain),
     /// Print completions for a shell.
@@ -336,15 +336,18 @@ pub(crate) struct Steps {
     #[arg(value_name = "KIND")]
     pub(crate) kind: Option<String>,
     /// How it is printed.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
+    pub(crate) format: PlanFormat,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
-    /// The code, as an error prints it.
+    /// The code, as an error prints it; without it, all codes are listed.
     #[arg(value_name = "CODE")]
-    pub(crate) code: String,
+    pub(crate) code: Option<String>,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -1,7 +1,6 @@
 //! One line of text for each event of a run: one small renderer a family.
 
 use model::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
-use model::step_error::StepError;
 use serde_json::Value;
 
 use crate::show::plan::word;
@@ -47,7 +46,7 @@ fn of_run(event: &Event) -> Option<(Tone, String)> {
             let noun = if checks == 1 { "check" } else { "checks" };
             (Tone::Plain, format!("preflight passed: {checks} {noun}"))
         }
-        Event::RunPaused { error, .. } => (Tone::Warn, format!("paused: {}", told(error))),
+        Event::RunPaused { error, .. } => (Tone::Warn, format!("paused: {}", error.told())),
         Event::RunFinished { status, .. } => {
             let status = word(status);
             let tone = if status.starts_with("succeeded") { Tone::Good } else { Tone::Bad };
@@ -104,7 +103,7 @@ fn observed(seen: &Seen) -> String {
         Seen::InProgress => "it is still happening".to_owned(),
         Seen::Done { .. } => "it happened".to_owned(),
         Seen::Unknown => "nothing can tell whether it happened".to_owned(),
-        Seen::Failed { error } => format!("could not look: {}", told(error)),
+        Seen::Failed { error } => format!("could not look: {}", error.told()),
     }
 }
 
@@ -114,9 +113,9 @@ fn of_step_end(event: &Event) -> Option<(Tone, String)> {
             let how = if *adopted { "done (found done)" } else { "done" };
             (Tone::Good, format!("{how}{}", summary(output)))
         }
-        Event::StepFailed { error, .. } => (Tone::Bad, format!("FAILED {}", told(error))),
-        Event::StepTimedOut { error, .. } => (Tone::Bad, format!("TIMED OUT {}", told(error))),
-        Event::StepInDoubt { error, .. } => (Tone::Bad, format!("IN DOUBT {}", told(error))),
+        Event::StepFailed { error, .. } => (Tone::Bad, format!("FAILED {}", error.told())),
+        Event::StepTimedOut { error, .. } => (Tone::Bad, format!("TIMED OUT {}", error.told())),
+        Event::StepInDoubt { error, .. } => (Tone::Bad, format!("IN DOUBT {}", error.told())),
         Event::StepSkipped { .. } => (Tone::Plain, "skipped: its `if` does not hold".to_owned()),
         Event::StepNotRun { reason, .. } => (Tone::Plain, format!("not run: {}", not_run(*reason))),
         Event::StepCancelled { .. } => {
@@ -151,20 +150,6 @@ fn of_people(event: &Event) -> Option<(Tone, String)> {
         }
         _ => return None,
     })
-}
-
-/// `[RB0501] message`, its causes, and what to do, on lines of their own.
-fn told(error: &StepError) -> String {
-    let mut text = format!("[{}] {}", error.code, error.message);
-    for cause in error.causes.iter().filter(|cause| !error.message.contains(*cause)) {
-        text.push_str("\n    because: ");
-        text.push_str(cause);
-    }
-    if let Some(hint) = &error.hint {
-        text.push_str("\n    help: ");
-        text.push_str(hint);
-    }
-    text
 }
 
 /// The scalar outputs on one line.

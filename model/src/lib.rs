@@ -11,6 +11,7 @@ pub mod footprint;
 pub mod hex;
 pub mod ids;
 pub mod journal;
+pub mod manual;
 pub mod node;
 pub mod node_de;
 pub mod plan;

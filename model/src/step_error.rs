@@ -85,6 +85,15 @@ impl StepError {
         self
     }
 
+    /// `[RB0501] message`, its causes, and what to do, on lines of their own.
+    pub fn told(&self) -> String {
+        let causes = self.causes.iter().filter(|cause| !self.message.contains(*cause));
+        let causes = causes.map(|cause| format!("\n    because: {cause}"));
+        let hint = self.hint.iter().map(|hint| format!("\n    help: {hint}"));
+        let own = format!("[{}] {}", self.code, self.message);
+        std::iter::once(own).chain(causes).chain(hint).collect()
+    }
+
     /// Adds what to do next.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of the names that would have been right.
 
 /// The known name that `text` most likely means.
-pub(crate) fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
+pub fn nearest<'a, S: AsRef<str> + ?Sized + 'a>(
     text: &str,
     known: impl IntoIterator<Item = &'a S>,
 ) -> Option<&'a str> {

@@ -1,0 +1,162 @@
+//! `docs/errors`: one page a code, each with a case that a test produces.
+//!
+//! The case is a golden runbook (`tests/golden`), whose exact message `bad_input` asserts, or a
+//! text (`tests/shown/cases`) that some test asserts with `shown::case("RBnnnn", ...)`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::{files, holds_only, is_fresh, name, printed_json, root};
+
+const INTRO: &str = "# Error codes
+
+Made by `make renew`, from the sources and from what tests produce. `runbook explain CODE` tells of
+a code on a terminal.
+
+";
+
+/// Codes without a case yet. It only shrinks: a code with a case may not stand here.
+const OWED: &str = "
+    RB0101 RB0102 RB0103 RB0104 RB0105 RB0106 RB0107 RB0109 RB0110 RB0204 RB0220 RB0223 RB0224
+    RB0225 RB0231 RB0233 RB0240 RB0302 RB0303 RB0305 RB0400 RB0401 RB0402 RB0403 RB0404 RB0405
+    RB0406 RB0407 RB0408 RB0409 RB0410 RB0411 RB0420 RB0430 RB0431 RB0434 RB0435 RB0450 RB0451
+    RB0452 RB0498 RB0499 RB0500 RB0501 RB0502 RB0503 RB0504 RB0505 RB0506 RB0507 RB0508 RB0509
+    RB0510 RB0511 RB0512 RB0513 RB0514 RB0515 RB0516 RB0517 RB0518 RB0519 RB0520 RB0521 RB0522
+    RB0523 RB0524 RB0550 RB0551 RB0555 RB0560 RB0561 RB0562 RB0563 RB0600 RB0601 RB0602 RB0603
+    RB0604 RB0605 RB0606 RB0607 RB0610 RB0611 RB0612 RB0613 RB0614 RB0650 RB0651 RB0652 RB0660
+    RB0661 RB0662 RB0701 RB0702 RB0703 RB0704 RB0705 RB0706 RB0707 RB0708 RB0720 RB0721 RB0722
+    RB0740 RB0801 RB0802 RB0803 RB0804 RB0805 RB0806 RB0807 RB0808 RB0809 RB0810 RB0811
+    RB0813 RB0814 RB0815 RB0816 RB0817 RB0819 RB0902 RB0903 RB0904 RB0905 RB0906
+    RB0907 RB0908 RB0909 RB0910 RB0911 RB0912 RB0913
+";
+
+fn codes() -> Vec<Value> {
+    printed_json(&["explain", "--format", "json"]).as_array().unwrap().clone()
+}
+
+fn word<'a>(info: &'a Value, key: &str) -> &'a str {
+    info[key].as_str().unwrap()
+}
+
+/// What a page shows.
+enum Case {
+    /// A runbook and what is said about it.
+    Golden { file: String, runbook: String, said: String },
+    /// What is said.
+    Text(String),
+}
+
+/// The case of each code: the golden with the fewest problems, or the asserted text.
+fn cases() -> BTreeMap<String, Case> {
+    let mut cases = BTreeMap::new();
+    for file in files(&shown::folder(), "txt") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        cases.insert(file.file_stem().unwrap().to_str().unwrap().to_owned(), Case::Text(text));
+    }
+    let mut goldens: Vec<(usize, String, String)> = files(&root().join("tests/golden"), "stderr")
+        .into_iter()
+        .map(|file| {
+            let said = std::fs::read_to_string(&file).unwrap();
+            (said.matches("[RB").count(), name(&file).to_owned(), said)
+        })
+        .collect();
+    goldens.sort();
+    for (_, stderr, said) in goldens.into_iter().rev() {
+        let file = stderr.replace(".stderr", ".yaml");
+        let runbook = std::fs::read_to_string(root().join("tests/golden").join(&file)).unwrap();
+        for code in codes_in(&said) {
+            let (file, runbook, said) = (file.clone(), runbook.clone(), said.clone());
+            cases.insert(code, Case::Golden { file, runbook, said });
+        }
+    }
+    cases
+}
+
+/// The codes that a message carries.
+fn codes_in(said: &str) -> BTreeSet<String> {
+    said.match_indices("[RB")
+        .filter_map(|(at, _)| said.get(at + 1..at + 7))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn each_code_has_a_fresh_page() {
+    let (codes, cases) = (codes(), cases());
+    for info in &codes {
+        let code = word(info, "code");
+        is_fresh(&format!("errors/{code}.md"), page(info, cases.get(code)));
+    }
+    let line = |info: &Value| {
+        let (code, title) = (word(info, "code"), word(info, "title"));
+        format!("- [{code}]({code}.md): {title}\n")
+    };
+    is_fresh("errors/README.md", INTRO.to_owned() + &codes.iter().map(line).collect::<String>());
+    holds_only("errors", codes.iter().map(|info| format!("{}.md", word(info, "code"))));
+}
+
+fn page(info: &Value, case: Option<&Case>) -> String {
+    let head =
+        format!("# {}: {}\n\n{}\n", word(info, "code"), word(info, "title"), word(info, "text"));
+    let example = format!("```text\n{}\n```\n", word(info, "example"));
+    let (cause, said) = match case {
+        Some(Case::Golden { file, runbook, said }) => {
+            let said = said.split_once('\n').map(|(_exit_status, said)| said);
+            (format!("`{file}`:\n\n```yaml\n{runbook}```\n"), said)
+        }
+        Some(Case::Text(said)) => (example, Some(said.as_str())),
+        None => (example, None),
+    };
+    let said =
+        said.iter().map(|it| format!("\n## What is said\n\n```text\n{}\n```\n", it.trim_end()));
+    let said: String = said.collect();
+    format!("{head}\n## What causes it\n\n{cause}{said}")
+}
+
+#[test]
+fn each_code_has_a_case_that_a_test_produces() {
+    let codes: BTreeSet<String> =
+        codes().iter().map(|info| word(info, "code").to_owned()).collect();
+    let cases: BTreeSet<String> = cases().into_keys().collect();
+    let strays: Vec<_> = cases.difference(&codes).collect();
+    assert!(strays.is_empty(), "cases of codes that do not exist: {strays:?}");
+    let owed: BTreeSet<String> = OWED.split_whitespace().map(str::to_owned).collect();
+    let missing: BTreeSet<String> = codes.difference(&cases).cloned().collect();
+    assert_eq!(
+        missing, owed,
+        "a code needs a golden runbook in `tests/golden`, or a test that says \
+         `shown::case(\"RBnnnn\", ...)`; CONTRIBUTING.md tells how"
+    );
+}
+
+#[test]
+fn each_text_is_asserted_by_a_test() {
+    let mut asserted = BTreeSet::new();
+    for folder in ["cli", "engine", "model", "steps", "tests"] {
+        asserted_in(&root().join(folder), &mut asserted);
+    }
+    let files = files(&shown::folder(), "txt");
+    let texts = files.iter().map(|file| name(file).trim_end_matches(".txt").to_owned());
+    assert_eq!(texts.collect::<BTreeSet<_>>(), asserted);
+}
+
+/// The codes of `shown::case("RBnnnn", ...)` below a folder.
+fn asserted_in(folder: &Path, asserted: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            asserted_in(&path, asserted);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let calls = text.split("shown::case(").skip(1);
+            let codes = calls.filter_map(|call| call.trim_start().strip_prefix("\"RB")?.get(..4));
+            asserted.extend(
+                codes
+                    .filter(|it| it.bytes().all(|b| b.is_ascii_digit()))
+                    .map(|it| format!("RB{it}")),
+            );
+        }
+    }
+}
