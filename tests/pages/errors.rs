@@ -101,7 +101,7 @@ fn page(info: &Value, case: Option<&Case>) -> String {
     let head =
         format!("# {}: {}\n\n{}\n", word(info, "code"), word(info, "title"), word(info, "text"));
     let example = format!("```text\n{}\n```\n", word(info, "example"));
-    let (cause, said) = match case {
+    let (provoked, said) = match case {
         Some(Case::Golden { file, runbook, said }) => {
             let said = said.split_once('\n').map(|(_exit_status, said)| said);
             (format!("`{file}`:\n\n```yaml\n{runbook}```\n"), said)
@@ -112,7 +112,7 @@ fn page(info: &Value, case: Option<&Case>) -> String {
     let said =
         said.iter().map(|it| format!("\n## What is said\n\n```text\n{}\n```\n", it.trim_end()));
     let said: String = said.collect();
-    format!("{head}\n## What causes it\n\n{cause}{said}")
+    format!("{head}\n## What causes it\n\n{provoked}{said}")
 }
 
 #[test]
