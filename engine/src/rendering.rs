@@ -12,6 +12,7 @@ use model::run::event::RunCreated;
 use model::run::state::RunState;
 use model::step_error::StepError;
 use model::template::{self, TemplateError};
+use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -105,7 +106,11 @@ impl Renderer {
             dbname: text("dbname"),
             user: text("user"),
             password: text("password").map(Into::into),
+            service: text("service"),
             sslmode: text("sslmode"),
+            sslrootcert: text("sslrootcert"),
+            sslcert: text("sslcert"),
+            sslkey: text("sslkey"),
             protected: connection.protected,
         })
     }
@@ -173,21 +178,7 @@ fn password_of(url: &str) -> Option<String> {
 }
 
 fn percent_decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
-    while let Some((first, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
-            Some(byte) if *first == b'%' => {
-                bytes.push(byte);
-                rest = &after[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 fn undefined(what: &str, name: &str) -> StepError {

@@ -20,8 +20,16 @@ pub struct ConnectionSettings {
     pub user: Option<String>,
     /// Password.
     pub password: Option<SecretString>,
+    /// A section of libpq's service file.
+    pub service: Option<String>,
     /// libpq's `sslmode`.
     pub sslmode: Option<String>,
+    /// libpq's `sslrootcert`: a file in PEM, or `system`.
+    pub sslrootcert: Option<String>,
+    /// libpq's `sslcert`: a file in PEM.
+    pub sslcert: Option<String>,
+    /// libpq's `sslkey`: a file in PEM.
+    pub sslkey: Option<String>,
     /// The runbook does not call it scratch.
     pub protected: bool,
 }

@@ -36,9 +36,21 @@ pub struct Connection {
     /// Password, a template over secrets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password: Option<String>,
+    /// A section of libpq's service file, which gives what is not said here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
     /// libpq's `sslmode`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslmode: Option<String>,
+    /// The file of root certificates (PEM) that the server's is checked by, or `system`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslrootcert: Option<String>,
+    /// The file of the certificate (PEM) that is shown to the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslcert: Option<String>,
+    /// The file of the private key (PEM) of `sslcert`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sslkey: Option<String>,
     /// A target that is not scratch. Default true.
     #[serde(default = "protected")]
     pub protected: bool,

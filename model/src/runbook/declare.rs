@@ -15,6 +15,7 @@ use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::node_de;
 use crate::plan::{Connection, Objectives, SecretSource, Store};
+use crate::suggest;
 use crate::template::is_template;
 use crate::units::Span;
 
@@ -73,7 +74,20 @@ pub(crate) const SECRET: Keys = Keys {
 };
 pub(crate) const CONNECTION: Keys = Keys {
     what: "a connection",
-    known: &["url", "host", "port", "dbname", "user", "password", "sslmode", "protected"],
+    known: &[
+        "url",
+        "host",
+        "port",
+        "dbname",
+        "user",
+        "password",
+        "service",
+        "sslmode",
+        "sslrootcert",
+        "sslcert",
+        "sslkey",
+        "protected",
+    ],
     later: &["docker"],
 };
 pub(crate) const STORE: Keys = Keys {
@@ -89,6 +103,9 @@ pub(crate) const STORE: Keys = Keys {
         "decrypt",
     ],
 };
+
+/// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
+const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
 static NAME: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("^[a-z0-9][a-z0-9-]{0,63}$").expect("the pattern is a constant"));
@@ -278,6 +295,13 @@ fn target(node: &Node, problems: &mut Vec<Diagnostic>) {
     {
         let message = format!("`{port}` is not a port");
         problems.push(Diagnostic::error(code::VALUE, span, message).help("from 1 to 65535"));
+    }
+    if let Some((mode, span)) = literal("sslmode")
+        && !SSL_MODES.contains(&mode)
+    {
+        let message = format!("`{mode}` is not a value of `sslmode`");
+        let problem = Diagnostic::error(code::VALUE, span, message);
+        problems.push(problem.help(suggest::one_of(mode, &SSL_MODES)));
     }
     let NodeValue::Map(entries) = &node.value else { return };
     let Some(url) = entries.get("url") else { return };

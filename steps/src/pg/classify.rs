@@ -147,6 +147,12 @@ fn is_tls(error: &Error) -> bool {
     error.to_string().contains("TLS")
 }
 
+/// Whether the server may take the connection with TLS where it did not without, or the other
+/// way round: the handshake failed, or `pg_hba.conf` has no line for it (SQLSTATE 28000).
+pub(super) fn depends_on_tls(error: &Error) -> bool {
+    error.as_db_error().map_or_else(|| is_tls(error), |refusal| refusal.code().code() == "28000")
+}
+
 fn without_state(what: &str, error: &Error, moment: Moment) -> StepError {
     if is_tls(error) {
         let message = format!("{what}: no TLS connection could be made");

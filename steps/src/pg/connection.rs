@@ -8,15 +8,15 @@ use engine::settings::ConnectionSettings;
 use model::step_error::StepError;
 use secrecy::ExposeSecret;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{ChannelBinding, SslMode};
 use tokio_postgres::{CancelToken, Client, Config};
 
 use super::classify;
-use super::target::{Target, TlsMode};
+use super::target::{Target, Tls, TlsMode};
 use super::tls;
 
-/// How long a server may take to accept a connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a server may take to hear of a cancellation.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Between keepalive probes on an idle connection, so that a lost server is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -45,7 +45,8 @@ pub struct Session {
 struct Abandon {
     pump: Option<JoinHandle<()>>,
     cancel: CancelToken,
-    target: Target,
+    tls: Tls,
+    mode: TlsMode,
 }
 
 impl Deref for Session {
@@ -101,35 +102,48 @@ pub async fn connect_pinned(ctx: &StepContext, target: &Target) -> Result<Sessio
 }
 
 async fn open(target: &Target, application: &str) -> Result<Session, StepError> {
-    let config = config(target, application);
-    let opened = config.connect(tls::connector(target)?).await;
-    let (client, connection) = opened.map_err(|error| classify::connecting(target, &error))?;
-    let pump = tokio::spawn(async move {
-        // The error reaches whoever waits on the client, too.
-        connection.await.ok();
-    });
-    let cancel = client.cancel_token();
-    let abandon = Abandon { pump: Some(pump), cancel, target: target.clone() };
-    Ok(Session { client, abandon, target: target.clone() })
+    let attempts = if target.is_socket() { &[TlsMode::Disable] } else { target.tls.attempts() };
+    let mut refused = None;
+    for mode in attempts {
+        let connector = tls::connector(&target.tls, *mode)?;
+        match config(target, *mode, application).connect(connector).await {
+            Ok((client, connection)) => {
+                let pump = tokio::spawn(async move {
+                    // The error reaches whoever waits on the client, too.
+                    connection.await.ok();
+                });
+                let cancel = client.cancel_token();
+                let abandon =
+                    Abandon { pump: Some(pump), cancel, tls: target.tls.clone(), mode: *mode };
+                return Ok(Session { client, abandon, target: target.clone() });
+            }
+            Err(error) if classify::depends_on_tls(&error) => refused = Some(error),
+            Err(error) => return Err(classify::connecting(target, &error)),
+        }
+    }
+    let refused = refused.expect("there is at least one attempt");
+    Err(classify::connecting(target, &refused))
 }
 
-fn config(target: &Target, application: &str) -> Config {
+fn config(target: &Target, mode: TlsMode, application: &str) -> Config {
     let mut config = Config::new();
+    let encrypted = mode != TlsMode::Disable;
     config
         .host(&target.host)
         .port(target.port)
         .dbname(&target.dbname)
         .user(&target.user)
         .application_name(application)
-        .connect_timeout(CONNECT_TIMEOUT)
         .keepalives_idle(KEEPALIVE)
-        .ssl_mode(match target.tls {
-            TlsMode::Disable => SslMode::Disable,
-            TlsMode::Prefer => SslMode::Prefer,
-            TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull => SslMode::Require,
-        });
-    if target.is_socket() {
-        config.ssl_mode(SslMode::Disable);
+        .ssl_mode(if encrypted { SslMode::Require } else { SslMode::Disable });
+    if let Some(timeout) = target.connect_timeout {
+        config.connect_timeout(timeout);
+    }
+    if let Some(address) = target.address {
+        config.hostaddr(address);
+    }
+    if target.bound_to_channel {
+        config.channel_binding(ChannelBinding::Require);
     }
     if let Some(password) = &target.password {
         config.password(password.expose_secret());
@@ -184,13 +198,13 @@ impl Drop for Abandon {
     fn drop(&mut self) {
         let Some(pump) = self.pump.take().filter(|pump| !pump.is_finished()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let (cancel, target) = (self.cancel.clone(), self.target.clone());
+        let (cancel, connector) = (self.cancel.clone(), tls::connector(&self.tls, self.mode));
         // The server notices a closed socket only when it next writes: a running statement is
         // told to stop, then the socket is closed.
         runtime.spawn(async move {
-            if let Ok(connector) = tls::connector(&target) {
+            if let Ok(connector) = connector {
                 let asked = cancel.cancel_query(connector);
-                tokio::time::timeout(CONNECT_TIMEOUT, asked).await.ok();
+                tokio::time::timeout(CANCEL_TIMEOUT, asked).await.ok();
             }
             pump.abort();
         });

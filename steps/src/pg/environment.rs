@@ -7,7 +7,7 @@
 )]
 
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use secrecy::SecretString;
 
@@ -28,16 +28,55 @@ pub(super) fn account() -> String {
     found.or_else(|| variable("USER")).unwrap_or_else(|| "postgres".to_owned())
 }
 
+/// A file of libpq's in the home folder's `.postgresql`, when it is there.
+pub(super) fn default_file(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(variable("HOME")?).join(".postgresql").join(name);
+    path.exists().then_some(path)
+}
+
+/// Others may read a private key: more than its owner, and more than the group of a key of root's.
+pub(super) fn is_open_to_others(key: &Path) -> bool {
+    std::fs::metadata(key).is_ok_and(|metadata| {
+        let allowed = if metadata.uid() == 0 { 0o640 } else { 0o600 };
+        metadata.mode() & 0o777 & !allowed != 0
+    })
+}
+
+/// The file that holds the certificates of the machine, for programs of PostgreSQL 15 and older,
+/// which do not know `sslrootcert=system`.
+pub(super) fn system_certificates() -> PathBuf {
+    let usual = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
+    let found = usual.iter().find(|path| Path::new(path).exists());
+    let named = variable("SSL_CERT_FILE").map(PathBuf::from);
+    named.unwrap_or_else(|| found.unwrap_or(&usual[0]).into())
+}
+
+/// The service files that can be read, the account's before the machine's; only the one that is
+/// named when one is.
+pub(super) fn service_files(named: Option<String>) -> Vec<(PathBuf, String)> {
+    let home = variable("HOME").map(|home| PathBuf::from(home).join(".pg_service.conf"));
+    let account = named.map(PathBuf::from).or(home);
+    let system = variable("PGSYSCONFDIR").map_or("/etc/postgresql-common".into(), PathBuf::from);
+    let machine = system.join("pg_service.conf");
+    let read = |path: PathBuf| Some((path.clone(), std::fs::read_to_string(path).ok()?));
+    account.into_iter().chain([machine]).filter_map(read).collect()
+}
+
 /// The password of the first line of the password file that matches. As in libpq, a file that
 /// others may read is ignored.
-pub(super) fn password(host: &str, port: u16, dbname: &str, user: &str) -> Option<SecretString> {
+pub(super) fn password(
+    passfile: Option<&str>,
+    host: &str,
+    port: u16,
+    dbname: &str,
+    user: &str,
+) -> Option<SecretString> {
     let home = || Some(PathBuf::from(variable("HOME")?).join(".pgpass"));
-    let path = variable("PGPASSFILE").map(PathBuf::from).or_else(home)?;
+    let path = passfile.map(PathBuf::from).or_else(home)?;
     let metadata = std::fs::metadata(&path).ok()?;
     if !metadata.is_file() || metadata.mode() & 0o077 != 0 {
         return None;
     }
-    let host = if host.starts_with('/') { "localhost" } else { host };
     let port = port.to_string();
     let wanted = [host, &port, dbname, user];
     std::fs::read_to_string(path).ok()?.lines().find_map(|line| matching(line, &wanted))

@@ -14,7 +14,8 @@ use model::step_error::StepError;
 use secrecy::ExposeSecret;
 
 use super::connection::application_name;
-use super::target::Target;
+use super::environment;
+use super::target::{Roots, Target, Tls};
 
 /// A password file in the step's scratch folder, gone with the value.
 pub struct Pgpass {
@@ -30,16 +31,18 @@ impl Pgpass {
             ("PGPORT", target.port.to_string()),
             ("PGUSER", target.user.clone()),
             ("PGDATABASE", target.dbname.clone()),
-            ("PGSSLMODE", target.tls.as_str().to_owned()),
+            ("PGSSLMODE", target.tls.mode.as_str().to_owned()),
             ("PGAPPNAME", application_name(ctx)),
-            ("PGCONNECT_TIMEOUT", "15".to_owned()),
+            ("PGCONNECT_TIMEOUT", target.connect_timeout.map_or(0, |t| t.as_secs()).to_string()),
             // Messages in English: `programs` tells failures apart by their words.
             ("LC_ALL", "C".to_owned()),
         ];
         variables.extend(target.options.clone().map(|options| ("PGOPTIONS", options)));
-        if let Some(path) = &target.root_cert {
-            variables.push(("PGSSLROOTCERT", path.to_string_lossy().into_owned()));
+        variables.extend(target.address.map(|address| ("PGHOSTADDR", address.to_string())));
+        if target.bound_to_channel {
+            variables.push(("PGCHANNELBINDING", "require".to_owned()));
         }
+        variables.extend(certificates(&target.tls));
         let path = match &target.password {
             Some(password) => Some(write(&ctx.scratch_folder()?, password.expose_secret())?),
             None => None,
@@ -53,6 +56,23 @@ impl Pgpass {
     pub fn apply(&self, program: Program) -> Program {
         self.variables.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
+}
+
+fn certificates(tls: &Tls) -> Vec<(&'static str, String)> {
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let mut variables = Vec::new();
+    match &tls.roots {
+        Roots::None => {}
+        Roots::System => {
+            variables.push(("PGSSLROOTCERT", text(&environment::system_certificates())));
+        }
+        Roots::File(path) => variables.push(("PGSSLROOTCERT", text(path))),
+    }
+    if let Some((certificate, key)) = &tls.client {
+        variables.push(("PGSSLCERT", text(certificate)));
+        variables.push(("PGSSLKEY", text(key)));
+    }
+    variables
 }
 
 impl Drop for Pgpass {

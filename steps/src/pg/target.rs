@@ -1,29 +1,21 @@
 //! A connection's settings with every part known: what libpq would resolve, resolved here.
 //! <https://www.postgresql.org/docs/current/libpq-connect.html>
 
-use std::path::{Path, PathBuf};
+mod keywords;
+mod service;
+mod tls_mode;
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
 
 use engine::settings::ConnectionSettings;
 use model::step_error::StepError;
-use secrecy::{ExposeSecret, SecretString};
-use url::Url;
+use secrecy::SecretString;
 
+use self::keywords::Keywords;
+pub use self::tls_mode::{Roots, Tls, TlsMode};
 use super::environment;
-
-/// libpq's `sslmode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TlsMode {
-    /// No TLS.
-    Disable,
-    /// TLS when the server offers it, certificate unchecked. Also `allow`.
-    Prefer,
-    /// TLS, certificate unchecked unless a root certificate is given.
-    Require,
-    /// TLS, certificate chain checked.
-    VerifyCa,
-    /// TLS, certificate chain and host name checked.
-    VerifyFull,
-}
 
 /// Where to connect and as whom.
 #[derive(Debug, Clone)]
@@ -32,6 +24,8 @@ pub struct Target {
     pub name: String,
     /// Host name, address, or the folder of a unix socket (starts with `/`).
     pub host: String,
+    /// The address behind `host`, when it is not to be looked up.
+    pub address: Option<IpAddr>,
     /// Port.
     pub port: u16,
     /// Database.
@@ -40,64 +34,28 @@ pub struct Target {
     pub user: String,
     /// Password.
     pub password: Option<SecretString>,
-    /// TLS.
-    pub tls: TlsMode,
-    /// A file of root certificates in PEM; otherwise the system's.
-    pub root_cert: Option<PathBuf>,
-    /// The `options` of the URL, handed to the server.
+    /// How the connection is encrypted.
+    pub tls: Tls,
+    /// `channel_binding=require`: a password counts only over a channel it is bound to.
+    pub bound_to_channel: bool,
+    /// How long the server may take to accept a connection; for ever when absent.
+    pub connect_timeout: Option<Duration>,
+    /// Settings handed to the server.
     pub options: Option<String>,
     /// The connection is not scratch.
     pub protected: bool,
 }
 
-/// The parts that were written, before defaults.
-#[derive(Default)]
-struct Parts {
-    host: Option<String>,
-    port: Option<String>,
-    dbname: Option<String>,
-    user: Option<String>,
-    password: Option<SecretString>,
-    sslmode: Option<String>,
-    sslrootcert: Option<String>,
-    options: Option<String>,
-}
-
 const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
+/// How long a server may take to accept a connection when nothing says so.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
 impl Target {
-    /// Fills what the settings leave out as libpq does: environment variables, the password
-    /// file, then its built-in defaults.
+    /// Fills what the settings leave out as libpq does: the service file, environment variables,
+    /// the password file, then its built-in defaults.
     pub fn resolve(settings: &ConnectionSettings) -> Result<Self, StepError> {
-        let parts = Parts::of(settings)?;
-        let or = |part: Option<String>, name| part.or_else(|| environment::variable(name));
-        let host = or(parts.host, "PGHOST").unwrap_or_else(default_host);
-        let port = or(parts.port, "PGPORT").unwrap_or_else(|| "5432".to_owned());
-        let port = port
-            .parse()
-            .map_err(|_| invalid(settings, &format!("the port `{port}` is not a port number")))?;
-        let user = or(parts.user, "PGUSER").unwrap_or_else(environment::account);
-        let dbname = or(parts.dbname, "PGDATABASE").unwrap_or_else(|| user.clone());
-        let mode = or(parts.sslmode, "PGSSLMODE").unwrap_or_else(|| "prefer".to_owned());
-        let tls = TlsMode::parse(&mode)
-            .ok_or_else(|| invalid(settings, &format!("`{mode}` is not a value of `sslmode`")))?;
-        let root_cert = or(parts.sslrootcert, "PGSSLROOTCERT").filter(|path| path != "system");
-        let password = parts
-            .password
-            .or_else(|| environment::variable("PGPASSWORD").map(SecretString::from))
-            .or_else(|| environment::password(&host, port, &dbname, &user));
-        Ok(Self {
-            name: settings.name.clone(),
-            host,
-            port,
-            dbname,
-            user,
-            password,
-            tls,
-            root_cert: root_cert.map(PathBuf::from),
-            options: parts.options,
-            protected: settings.protected,
-        })
+        resolve(settings).map_err(|why| invalid(&settings.name, &why))
     }
 
     /// The same server and role, another database.
@@ -117,132 +75,92 @@ impl Target {
     }
 }
 
+fn resolve(settings: &ConnectionSettings) -> Result<Target, String> {
+    let mut given = given(settings)?;
+    let address = given.text("hostaddr").map(|text| {
+        text.parse::<IpAddr>().map_err(|_| format!("`{text}` is not an address (`hostaddr`)"))
+    });
+    let address = address.transpose()?;
+    let host = given.text("host").or_else(|| Some(address?.to_string()));
+    let host = host.unwrap_or_else(default_host);
+    if host.contains(',') {
+        return Err("several hosts in one connection are not supported".to_owned());
+    }
+    let port = given.text("port").unwrap_or_else(|| "5432".to_owned());
+    let port = port.parse().map_err(|_| format!("the port `{port}` is not a port number"))?;
+    let user = given.text("user").unwrap_or_else(environment::account);
+    let dbname = given.text("dbname").unwrap_or_else(|| user.clone());
+    let passfile = given.text("passfile");
+    let password = given.take("password").or_else(|| {
+        environment::password(passfile.as_deref(), host_key(&host), port, &dbname, &user)
+    });
+    Ok(Target {
+        name: settings.name.clone(),
+        address,
+        port,
+        dbname,
+        user,
+        password,
+        tls: tls(&mut given)?,
+        bound_to_channel: given.text("channel_binding").as_deref() == Some("require"),
+        connect_timeout: connect_timeout(given.text("connect_timeout"))?,
+        options: given.text("options"),
+        protected: settings.protected,
+        host,
+    })
+}
+
+/// What the runbook, the service file and the environment say, in this order.
+fn given(settings: &ConnectionSettings) -> Result<Keywords, String> {
+    let mut given = Keywords::written(settings)?;
+    let or = |value: Option<String>, name| value.or_else(|| environment::variable(name));
+    let file = or(given.text("servicefile"), "PGSERVICEFILE");
+    if let Some(service) = or(given.text("service"), "PGSERVICE") {
+        service::give(&service, &environment::service_files(file), &mut given)?;
+    }
+    given.give_environment(environment::variable)?;
+    Ok(given)
+}
+
+fn tls(given: &mut Keywords) -> Result<Tls, String> {
+    let mut text = |keyword| given.text(keyword);
+    let (mode, roots) = (text("sslmode"), text("sslrootcert"));
+    let (certificate, key) = (text("sslcert"), text("sslkey"));
+    let client = (certificate.as_deref(), key.as_deref());
+    Tls::resolve(mode.as_deref(), roots.as_deref(), client, environment::default_file)
+}
+
+/// Seconds; less than two is two, zero and below is for ever.
+fn connect_timeout(text: Option<String>) -> Result<Option<Duration>, String> {
+    let Some(text) = text else { return Ok(Some(CONNECT_TIMEOUT)) };
+    let seconds: i32 = text
+        .trim()
+        .parse()
+        .map_err(|_| format!("`{text}` is not a number of seconds (`connect_timeout`)"))?;
+    Ok(u64::try_from(seconds.max(0)).ok().filter(|s| *s > 0).map(|s| Duration::from_secs(s.max(2))))
+}
+
 fn default_host() -> String {
     let exists = |folder: &&&str| Path::new(folder).join(".s.PGSQL.5432").exists();
     let folder = DEFAULT_SOCKETS.iter().find(exists).unwrap_or(&DEFAULT_SOCKETS[0]);
     (*folder).to_owned()
 }
 
-impl TlsMode {
-    fn parse(text: &str) -> Option<Self> {
-        Some(match text {
-            "disable" => Self::Disable,
-            "allow" | "prefer" => Self::Prefer,
-            "require" => Self::Require,
-            "verify-ca" => Self::VerifyCa,
-            "verify-full" => Self::VerifyFull,
-            _ => return None,
-        })
-    }
-
-    /// libpq's word for it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disable => "disable",
-            Self::Prefer => "prefer",
-            Self::Require => "require",
-            Self::VerifyCa => "verify-ca",
-            Self::VerifyFull => "verify-full",
-        }
-    }
+/// What a password file calls the host.
+fn host_key(host: &str) -> &str {
+    if DEFAULT_SOCKETS.contains(&host) { "localhost" } else { host }
 }
 
-impl Parts {
-    fn of(settings: &ConnectionSettings) -> Result<Self, StepError> {
-        let mut parts = match &settings.url {
-            Some(url) => {
-                Self::of_url(url.expose_secret()).map_err(|why| invalid(settings, &why))?
-            }
-            None => Self::default(),
-        };
-        let over = |part: &mut Option<String>, value: &Option<String>| {
-            if let Some(value) = value.as_ref().filter(|value| !value.is_empty()) {
-                *part = Some(value.clone());
-            }
-        };
-        over(&mut parts.host, &settings.host);
-        over(&mut parts.port, &settings.port);
-        over(&mut parts.dbname, &settings.dbname);
-        over(&mut parts.user, &settings.user);
-        over(&mut parts.sslmode, &settings.sslmode);
-        parts.password = settings.password.clone().or(parts.password);
-        Ok(parts)
-    }
-
-    /// The message never repeats the URL: it may hold a password.
-    fn of_url(text: &str) -> Result<Self, String> {
-        let url = Url::parse(text).map_err(|error| format!("its `url` does not read: {error}"))?;
-        if !matches!(url.scheme(), "postgresql" | "postgres") {
-            return Err("its `url` does not start with `postgresql://`".to_owned());
-        }
-        let decoded = |text: &str| decode(text).filter(|text| !text.is_empty());
-        let mut parts = Self {
-            host: url.host_str().map(|host| host.trim_matches(['[', ']'])).and_then(decoded),
-            port: url.port().map(|port| port.to_string()),
-            dbname: decoded(url.path().trim_start_matches('/')),
-            user: decoded(url.username()),
-            password: url.password().and_then(decoded).map(SecretString::from),
-            ..Self::default()
-        };
-        for (key, value) in url.query_pairs() {
-            parts.set(&key, value.into_owned())?;
-        }
-        if parts.host.as_ref().is_some_and(|host| host.contains(',')) {
-            return Err("several hosts in one connection are not supported".to_owned());
-        }
-        Ok(parts)
-    }
-
-    fn set(&mut self, key: &str, value: String) -> Result<(), String> {
-        let part = match key {
-            "host" | "hostaddr" => &mut self.host,
-            "port" => &mut self.port,
-            "dbname" => &mut self.dbname,
-            "user" => &mut self.user,
-            "sslmode" => &mut self.sslmode,
-            "sslrootcert" => &mut self.sslrootcert,
-            "options" => &mut self.options,
-            "password" => {
-                self.password = Some(value.into());
-                return Ok(());
-            }
-            "application_name" | "connect_timeout" | "fallback_application_name" => return Ok(()),
-            other => {
-                return Err(format!(
-                    "its `url` has the parameter `{other}`, which is not supported"
-                ));
-            }
-        };
-        *part = Some(value);
-        Ok(())
-    }
-}
-
-/// Percent-decodes; nothing when the bytes are not UTF-8.
-fn decode(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let hex = |index: usize| tail.get(index).and_then(|b| char::from(*b).to_digit(16));
-        if let (b'%', Some(high), Some(low)) = (first, hex(0), hex(1)) {
-            bytes.push(u8::try_from(high * 16 + low).expect("two hexadecimal digits"));
-            rest = &tail[2..];
-        } else {
-            bytes.push(*first);
-            rest = tail;
-        }
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn invalid(settings: &ConnectionSettings, why: &str) -> StepError {
-    let message = format!("connection `{}` cannot be used: {why}", settings.name);
+fn invalid(name: &str, why: &str) -> StepError {
+    let message = format!("connection `{name}` cannot be used: {why}");
     StepError::permanent("RB0500", message)
         .hint("write it as `postgresql://user@host:5432/database?sslmode=verify-full`")
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn url(text: &str) -> ConnectionSettings {
@@ -264,7 +182,7 @@ mod tests {
             ("db", 6000, "an@n", "my shop")
         );
         assert_eq!(target.password.unwrap().expose_secret(), "p:w");
-        assert_eq!(target.tls, TlsMode::VerifyFull);
+        assert_eq!(target.tls.mode, TlsMode::VerifyFull);
     }
 
     #[test]
@@ -288,9 +206,28 @@ mod tests {
     }
 
     #[test]
+    fn an_address_stands_in_for_a_host() {
+        let target = Target::resolve(&url("postgresql:///shop?hostaddr=127.0.0.2")).unwrap();
+        assert_eq!((target.host.as_str(), target.port), ("127.0.0.2", 5432));
+        let both = Target::resolve(&url("postgresql://db/shop?hostaddr=127.0.0.2")).unwrap();
+        assert_eq!(both.host, "db");
+        assert_eq!(both.address.unwrap().to_string(), "127.0.0.2");
+    }
+
+    #[test]
+    fn a_connection_may_wait_for_ever_but_not_one_second() {
+        let wait = |text: &str| connect_timeout(Some(text.to_owned())).unwrap();
+        let seconds = |seconds| Some(Duration::from_secs(seconds));
+        assert_eq!((wait("0"), wait("-1")), (None, None));
+        assert_eq!((wait("1"), wait("30")), (seconds(2), seconds(30)));
+        assert_eq!(connect_timeout(None).unwrap(), seconds(15));
+        assert!(connect_timeout(Some("soon".to_owned())).is_err());
+    }
+
+    #[test]
     fn an_unknown_parameter_is_refused_without_the_url() {
         for text in [
-            "postgresql://a:canary@db/shop?servicefile=x",
+            "postgresql://a:canary@db/shop?sslcrl=x",
             "mysql://a:canary@db/shop",
             "canary",
             "postgresql://a:canary@db/shop?port=x",

@@ -8,12 +8,16 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{WebPkiServerVerifier, verify_server_cert_signed_by_trust_anchor};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, InconsistentKeys, RootCertStore, SignatureScheme,
+};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::target::{Target, TlsMode};
+use super::environment;
+use super::target::{Roots, Tls, TlsMode};
 
 /// How much of the server's certificate is checked.
 #[derive(Debug)]
@@ -29,57 +33,90 @@ struct Lenient {
     provider: Arc<CryptoProvider>,
 }
 
-/// A connector for the target's mode.
-pub(super) fn connector(target: &Target) -> Result<MakeRustlsConnect, StepError> {
+/// A connector for one mode.
+pub(super) fn connector(tls: &Tls, mode: TlsMode) -> Result<MakeRustlsConnect, StepError> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .expect("ring speaks TLS 1.2 and 1.3");
-    let root_cert = target.root_cert.as_deref();
     let lenient = |check, provider| Arc::new(Lenient { check, provider });
-    let config = match target.tls {
+    let config = match mode {
         TlsMode::VerifyFull => {
-            let roots = Arc::new(roots(root_cert)?);
+            let roots = Arc::new(roots(&tls.roots)?);
             let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
             config.with_webpki_verifier(verifier.map_err(|error| no_roots(&error))?)
         }
         TlsMode::VerifyCa => {
-            let verifier = lenient(Check::Chain(roots(root_cert)?), provider);
+            let verifier = lenient(Check::Chain(roots(&tls.roots)?), provider);
             config.dangerous().with_custom_certificate_verifier(verifier)
         }
-        // As libpq: a root certificate turns `require` into `verify-ca`.
-        TlsMode::Require if root_cert.is_some() => {
-            let verifier = lenient(Check::Chain(roots(root_cert)?), provider);
-            config.dangerous().with_custom_certificate_verifier(verifier)
-        }
-        TlsMode::Require | TlsMode::Prefer | TlsMode::Disable => {
+        TlsMode::Disable | TlsMode::Allow | TlsMode::Prefer | TlsMode::Require => {
             config.dangerous().with_custom_certificate_verifier(lenient(Check::Nothing, provider))
         }
     };
-    Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
+    Ok(MakeRustlsConnect::new(match &tls.client {
+        Some((certificate, key)) if mode != TlsMode::Disable => {
+            config.with_client_cert_resolver(Arc::new(identity(certificate, key)?))
+        }
+        _ => config.with_no_client_auth(),
+    }))
 }
+
+const ROOTS_HINT: &str = "set `sslrootcert` to a file of certificates, or to `system` for those of \
+    the machine";
 
 fn no_roots(error: &(dyn std::error::Error + 'static)) -> StepError {
     StepError::needs_operator("RB0512", "there are no root certificates to check the server by")
         .caused_by(error)
-        .hint("set `sslrootcert` in the connection's `url`, or install the system's certificates")
+        .hint(ROOTS_HINT)
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore, StepError> {
+fn no_identity(error: &(dyn std::error::Error + 'static)) -> StepError {
+    StepError::needs_operator("RB0512", "the client certificate cannot be used")
+        .caused_by(error)
+        .hint("`sslcert` and `sslkey` are files in PEM that belong together; a key with a passphrase is not supported")
+}
+
+fn roots(from: &Roots) -> Result<RootCertStore, StepError> {
     let mut roots = RootCertStore::empty();
-    match file {
-        Some(path) => {
+    match from {
+        Roots::File(path) => {
             let certificates = CertificateDer::pem_file_iter(path);
             for certificate in certificates.map_err(|error| no_roots(&error))? {
                 let certificate = certificate.map_err(|error| no_roots(&error))?;
                 roots.add(certificate).map_err(|error| no_roots(&error))?;
             }
         }
-        None => {
+        Roots::System => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        Roots::None => {
+            let message = "there are no root certificates to check the server by";
+            return Err(StepError::needs_operator("RB0512", message).hint(ROOTS_HINT));
         }
     }
     Ok(roots)
+}
+
+/// What this side shows. As libpq, a key that others may read is refused, and certificates of
+/// version 1, which `openssl x509 -req` makes, are taken.
+fn identity(certificate: &Path, key: &Path) -> Result<SingleCertAndKey, StepError> {
+    if environment::is_open_to_others(key) {
+        let message = format!("others may read the private key `{}`", key.display());
+        return Err(StepError::needs_operator("RB0512", message)
+            .hint(format!("chmod 0600 {}", key.display())));
+    }
+    let chain = CertificateDer::pem_file_iter(certificate);
+    let chain = chain.and_then(Iterator::collect).map_err(|error| no_identity(&error))?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(|error| no_identity(&error))?;
+    let key = ring::sign::any_supported_type(&key).map_err(|error| no_identity(&error))?;
+    let shown = CertifiedKey::new(chain, key);
+    match shown.keys_match() {
+        Err(error @ Error::InconsistentKeys(InconsistentKeys::KeyMismatch)) => {
+            Err(no_identity(&error))
+        }
+        _ => Ok(shown.into()),
+    }
 }
 
 impl ServerCertVerifier for Lenient {
