@@ -1,8 +1,9 @@
-//! A receiver of messages on loopback that records what it gets, for Slack and other webhooks.
+//! A receiver of messages on loopback that records what it gets, for Slack, PagerDuty and other
+//! webhooks.
 //!
 //! Every request is recorded before it is answered, except those the receiver itself serves:
 //! `GET /messages`, `/health` and `/control/...`. `POST /slack` answers as Slack's incoming
-//! webhooks do, any other path with `{"ok":true}`.
+//! webhooks do, `POST /v2/enqueue` as PagerDuty's Events API, any other path with `{"ok":true}`.
 
 mod connection;
 mod routes;
@@ -135,6 +136,11 @@ impl Sink {
     /// The address of the Slack webhook.
     pub fn slack_url(&self) -> String {
         format!("{}/slack", self.url())
+    }
+
+    /// The address of PagerDuty's Events API v2.
+    pub fn pagerduty_url(&self) -> String {
+        format!("{}/v2/enqueue", self.url())
     }
 
     /// The port.

@@ -151,3 +151,40 @@ fn a_dropped_sink_closes_its_port_also_with_an_answer_due() {
     assert_eq!(waiting.read_to_end(&mut rest).unwrap_or(0), 0);
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
+
+#[test]
+fn pagerduty_takes_whole_events_and_names_what_is_missing() {
+    let sink = Sink::start().unwrap();
+    let send = |event: serde_json::Value| answer(&sink, "POST", "/v2/enqueue", &event.to_string());
+    let key = "r".repeat(32);
+    let payload = json!({"summary": "down", "source": "lms", "severity": "critical"});
+    let trigger = json!({"routing_key": key, "event_action": "trigger", "payload": payload,
+                         "dedup_key": "k"});
+    let (status, body) = send(trigger.clone());
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &body["dedup_key"]), (202, &json!("k")));
+    assert_eq!(
+        send(json!({"routing_key": key, "event_action": "resolve", "dedup_key": "k"})).0,
+        202
+    );
+    for (pointer, value, error) in [
+        ("/routing_key", json!("short"), "'routing_key' is invalid"),
+        ("/event_action", json!("page"), "'event_action' is invalid"),
+        ("/payload/summary", json!(""), "'payload.summary' is missing or blank"),
+        ("/payload/summary", json!("x".repeat(1025)), "'payload.summary' is too long"),
+        ("/payload/severity", json!("bad"), "'payload.severity' is invalid"),
+        ("/dedup_key", json!("x".repeat(256)), "'dedup_key' is too long"),
+    ] {
+        let mut event = trigger.clone();
+        *event.pointer_mut(pointer).unwrap() = value;
+        let (status, body) = send(event);
+        assert_eq!(status, 400);
+        assert!(body.contains(error), "{body}");
+    }
+    let (status, body) = send(json!({"routing_key": key, "event_action": "resolve"}));
+    assert_eq!(status, 400);
+    assert!(body.contains("'dedup_key' is missing"), "{body}");
+    assert_eq!(answer(&sink, "GET", "/v2/enqueue", "").0, 405);
+    sink.fail_next(1, Fault::Status(500));
+    assert_eq!(send(trigger).0, 500);
+}

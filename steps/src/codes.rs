@@ -201,6 +201,12 @@ pub const CODES: &[CodeInfo] = &[
         "uses: pg.drop_database",
     ),
     CodeInfo::new(
+        "RB0570",
+        "a server was not ready in time",
+        "The error says what was missing last. Nothing was changed.",
+        "with: {connection: prod, writable: true, timeout: 1s}",
+    ),
+    CodeInfo::new(
         "RB0600",
         "the URL of a store is not valid",
         "A store is `file:///` and an absolute path.",
@@ -380,6 +386,18 @@ pub const CODES: &[CodeInfo] = &[
         "nobody can be asked here",
         "An approval is asked for by the run itself. Answer with `runbook approve`, then `runbook resume`.",
         "uses: human.approve",
+    ),
+    CodeInfo::new(
+        "RB0741",
+        "a server failed on a request",
+        "It answered with a status from 500 on, so it may have carried the request out or not.",
+        "HTTP/1.1 502 Bad Gateway",
+    ),
+    CodeInfo::new(
+        "RB0742",
+        "an answer lacks a value that is captured",
+        "The request was carried out, and its answer is not what `capture` expects.",
+        "with: {method: POST, capture: {id: /no/such/field}}",
     ),
 ];
 

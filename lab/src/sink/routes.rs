@@ -106,15 +106,18 @@ fn message(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Mes
     }
 }
 
-/// What Slack answers at <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>,
-/// and `{"ok":true}` elsewhere.
 fn usual_answer(message: &Message, body: &[u8]) -> Response {
-    if message.path != "/slack" {
-        return Json(json!({"ok": true})).into_response();
-    }
-    if message.method != "POST" {
-        return answer(405);
-    }
+    let answers = match message.path.as_str() {
+        "/slack" => slack,
+        "/v2/enqueue" => pagerduty,
+        _ => return Json(json!({"ok": true})).into_response(),
+    };
+    if message.method == "POST" { answers(body) } else { answer(405) }
+}
+
+/// What Slack answers:
+/// <https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>.
+fn slack(body: &[u8]) -> Response {
     let Ok(Value::Object(payload)) = serde_json::from_slice(body) else {
         return (StatusCode::BAD_REQUEST, "invalid_payload").into_response();
     };
@@ -123,6 +126,55 @@ fn usual_answer(message: &Message, body: &[u8]) -> Response {
     } else {
         (StatusCode::BAD_REQUEST, "no_text").into_response()
     }
+}
+
+/// What PagerDuty answers: <https://developer.pagerduty.com/docs/send-alert-event>. A routing key
+/// has 32 characters.
+fn pagerduty(body: &[u8]) -> Response {
+    let event: Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors = event_errors(&event);
+    if !errors.is_empty() {
+        let refusal = json!({"status": "invalid event", "message": "Event object is invalid",
+                             "errors": errors});
+        return (StatusCode::BAD_REQUEST, Json(refusal)).into_response();
+    }
+    let key = event["dedup_key"].as_str().unwrap_or("made-by-pagerduty");
+    let taken = json!({"status": "success", "message": "Event processed", "dedup_key": key});
+    (StatusCode::ACCEPTED, Json(taken)).into_response()
+}
+
+fn event_errors(event: &Value) -> Vec<String> {
+    let mut errors = Vec::new();
+    if event["routing_key"].as_str().is_none_or(|key| key.len() != 32) {
+        errors.push("'routing_key' is invalid".to_owned());
+    }
+    match event["event_action"].as_str() {
+        Some("trigger") => errors.extend(payload_errors(&event["payload"])),
+        Some("acknowledge" | "resolve") if event["dedup_key"].is_string() => {}
+        Some("acknowledge" | "resolve") => errors.push("'dedup_key' is missing".to_owned()),
+        _ => errors.push("'event_action' is invalid".to_owned()),
+    }
+    if event["dedup_key"].as_str().is_some_and(|key| key.chars().count() > 255) {
+        errors.push("'dedup_key' is too long".to_owned());
+    }
+    errors
+}
+
+fn payload_errors(payload: &Value) -> Vec<String> {
+    let mut errors = Vec::new();
+    for name in ["summary", "source", "severity"] {
+        if payload[name].as_str().is_none_or(str::is_empty) {
+            errors.push(format!("'payload.{name}' is missing or blank"));
+        }
+    }
+    if payload["summary"].as_str().is_some_and(|text| text.chars().count() > 1024) {
+        errors.push("'payload.summary' is too long".to_owned());
+    }
+    let severities = ["critical", "error", "warning", "info"];
+    if payload["severity"].as_str().is_some_and(|severity| !severities.contains(&severity)) {
+        errors.push("'payload.severity' is invalid".to_owned());
+    }
+    errors
 }
 
 fn answer(status: u16) -> Response {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::classify::excerpt;
-use super::client::{Answer, CONNECT_TIMEOUT, Request, Sent, place};
+use super::client::{Answer, Body, CONNECT_TIMEOUT, Request, Sent, place};
 
 /// Asks a server and compares the answer with what is expected.
 ///
@@ -64,7 +64,7 @@ pub struct Input {
 /// What an answer must be.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct Expect {
+pub(super) struct Expect {
     /// Statuses that are right.
     status: Vec<u16>,
     /// A text that the body contains.
@@ -102,7 +102,7 @@ fn found(value: Option<&Value>) -> String {
 }
 
 /// What the answer is not: each as one sentence.
-fn unmet(expect: &Expect, answer: &Answer) -> Vec<String> {
+pub(super) fn unmet(expect: &Expect, answer: &Answer) -> Vec<String> {
     let mut unmet = Vec::new();
     if !expect.status.contains(&answer.status) {
         let expected: Vec<_> = expect.status.iter().map(ToString::to_string).collect();
@@ -179,7 +179,7 @@ impl Step for Check {
             method: Method::GET,
             url: &input.url,
             headers: &input.headers,
-            body: None,
+            body: Body::None,
             timeout: input.timeout.duration(),
         };
         let answer = match request.send(ctx).await {

@@ -21,16 +21,27 @@ pub(crate) const READ_LIMIT: usize = 1 << 20;
 
 /// A request, without secrets in any text made of it.
 pub(crate) struct Request<'a> {
-    /// `GET` or `POST`.
+    /// `GET`, `POST`, ...
     pub(crate) method: Method,
     /// Where to; may hold a secret.
     pub(crate) url: &'a str,
     /// Headers by name; may hold secrets.
     pub(crate) headers: &'a BTreeMap<String, String>,
-    /// Sent as JSON.
-    pub(crate) body: Option<Value>,
+    /// What is sent.
+    pub(crate) body: Body,
     /// For everything from the connection to the last byte of the answer.
     pub(crate) timeout: Duration,
+}
+
+/// What a request carries.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Body {
+    /// Nothing.
+    None,
+    /// A JSON value.
+    Json(Value),
+    /// Text, as it is.
+    Text(String),
 }
 
 /// What came back.
@@ -85,8 +96,9 @@ impl Request<'_> {
             request = request.header(name, value);
         }
         Ok(match &self.body {
-            Some(body) => request.json(body),
-            None => request,
+            Body::Json(body) => request.json(body),
+            Body::Text(body) => request.body(body.clone()),
+            Body::None => request,
         })
     }
 }

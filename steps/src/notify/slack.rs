@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::delivery::{Delivered, Outcome, TIMEOUT, send, warn};
 use crate::http::classify::excerpt;
-use crate::http::client::{Request, place};
+use crate::http::client::{Body, Request, place};
 
 /// Puts a message into a Slack channel.
 ///
@@ -111,7 +111,7 @@ impl Step for Notify {
             method: Method::POST,
             url: input.webhook.expose(),
             headers: &BTreeMap::new(),
-            body: Some(message(input)),
+            body: Body::Json(message(input)),
             timeout: TIMEOUT,
         };
         let answer = match send(&request, ctx).await? {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::delivery::{Delivered, Outcome, TIMEOUT, send, warn};
 use crate::http::classify::excerpt;
-use crate::http::client::{Answer, Request, place};
+use crate::http::client::{Answer, Body, Request, place};
 
 /// The header by which a receiver knows a message again: `<run>/<step>`, the same in every
 /// attempt.
@@ -159,7 +159,7 @@ impl Step for Post {
             method: Method::POST,
             url: input.url.expose(),
             headers: &headers(input, ctx),
-            body: Some(input.body.clone()),
+            body: Body::Json(input.body.clone()),
             timeout: TIMEOUT,
         };
         let answer = match send(&request, ctx).await? {

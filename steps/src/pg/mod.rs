@@ -25,3 +25,4 @@ pub mod sql;
 pub mod target;
 mod tls;
 pub mod verify;
+pub mod wait_ready;

@@ -5,5 +5,8 @@
 mod common;
 mod files;
 mod http;
+mod pagerduty;
 mod postgres;
 mod prune;
+mod request;
+mod wait_ready;
