@@ -72,6 +72,9 @@ async fn an_unclear_end_has_the_class_that_a_second_request_allows() {
             let error = send(&sink, keys.clone()).await.unwrap_err();
             assert_eq!(said(&error), (code, class), "{keys} {fault:?}");
             assert_eq!(sink.messages().len(), before + 1, "nothing is sent twice");
+            if fault == Fault::Status(500) {
+                shown::case("RB0741", error.told());
+            }
         }
     }
 }
@@ -83,10 +86,7 @@ async fn a_lacking_answer_is_not_taken_for_a_request_that_was_not_carried_out() 
         let keys = json!({"method": method, "capture": {"id": "/id"}});
         let error = send(&sink, keys).await.unwrap_err();
         assert_eq!(said(&error), ("RB0742", class));
-        assert_eq!(
-            error.message,
-            "the request was carried out, and the answer has nothing at `/id`"
-        );
+        shown::case("RB0742", error.told());
         let error =
             send(&sink, json!({"method": method, "expect_status": [201]})).await.unwrap_err();
         assert_eq!(said(&error), ("RB0707", class));

@@ -55,6 +55,7 @@ async fn what_is_missing_is_said_when_time_runs_out() {
     let error = wait(&host, json!({"in_recovery": true, "timeout": "200ms"})).await.unwrap_err();
     assert_eq!((error.code.as_str(), error.class), ("RB0570", ErrorClass::Transient));
     assert!(error.message.ends_with("was not ready within 200ms: it is not in recovery"));
+    shown::case("RB0570", error.told());
 
     cluster.execute("postgres", "alter system set default_transaction_read_only = on").unwrap();
     cluster.execute("postgres", "select pg_reload_conf()").unwrap();

@@ -126,10 +126,11 @@ impl Step for SendRequest {
         };
         footprint = footprint.endpoint(server.trim_matches('`'));
         match &input.observe {
-            Some(observe) => {
+            Some(observe) if shown(&observe.url) != server => {
                 let asked = shown(&observe.url);
                 footprint.reads(format!("an answer of {asked}")).endpoint(asked.trim_matches('`'))
             }
+            Some(_) => footprint.reads(format!("an answer of {server}")),
             None => footprint,
         }
     }
