@@ -132,6 +132,7 @@ fn page(set: &StoredSet, manifest: &Manifest, proofs: &[Proof]) -> String {
             format!("PostgreSQL {} at {}", manifest.server.version, manifest.server.endpoint),
         ),
         ("size", amount::bytes(set.bytes)),
+        ("format", manifest.format.to_string()),
         (
             "holds",
             format!(

@@ -5,8 +5,11 @@ use model::proof::{Proof, ProofError};
 use model::set::Category;
 use model::set::manifest::{Manifest, ManifestError};
 
-const MANIFESTS: [&str; 2] =
-    [include_str!("formats/manifest-1.json"), include_str!("formats/manifest-1-tables.json")];
+const MANIFESTS: [&str; 3] = [
+    include_str!("formats/manifest-1.json"),
+    include_str!("formats/manifest-1-tables.json"),
+    include_str!("formats/manifest-1-plain.json"),
+];
 const PROOF: &str = include_str!("formats/proof-1.json");
 const MANUAL: &str = include_str!("../../docs/formats/set.md");
 

@@ -207,6 +207,18 @@ pub const CODES: &[CodeInfo] = &[
         "with: {connection: prod, writable: true, timeout: 1s}",
     ),
     CodeInfo::new(
+        "RB0590",
+        "a set of this format cannot be restored that way",
+        "SQL text is run as it is: who owns what cannot be left out of it. Restore a set of another format, or provide the roles.",
+        "with: {backup: <a set of format plain>, no_owner: true}",
+    ),
+    CodeInfo::new(
+        "RB0591",
+        "the text of the schema cannot be written",
+        "The folder of `schema_file` must exist and be writable. No set was written.",
+        "with: {schema_only: true, format: plain, schema_file: /no/such/folder/schema.sql}",
+    ),
+    CodeInfo::new(
         "RB0600",
         "the URL of a store is not valid",
         "A store is `file:///` and an absolute path.",

@@ -20,6 +20,12 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SCHEMA: &str = "schema.dump";
 /// `pg_dump -Fc` of the large objects.
 pub const BLOBS: &str = "blobs.dump";
+/// `pg_dump --format=custom` of everything.
+pub const CUSTOM: &str = "database.dump";
+/// The folder of `pg_dump --format=directory`.
+pub const DIRECTORY: &str = "database";
+/// `pg_dump --format=plain`; what compressed it adds its suffix.
+pub const PLAIN: &str = "database.sql";
 /// `pg_dumpall --globals-only`.
 pub const GLOBALS: &str = "globals.sql";
 /// How to restore the set with standard commands only.

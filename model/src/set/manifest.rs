@@ -1,7 +1,7 @@
 //! The manifest of a backup set, `manifest.json`: written last, so that its presence commits the
 //! set. `docs/formats/set.md` describes it; every field here is frozen for version 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -28,6 +28,9 @@ pub struct Manifest {
     pub database: String,
     /// A free word that tells sets of one database apart (`nightly`, `pre-restore`).
     pub label: Option<String>,
+    /// How the rows are written. Absent in the text for `objects`.
+    #[serde(default, skip_serializing_if = "Format::is_objects")]
+    pub format: Format,
     /// Which attempt of which step wrote the set.
     pub created: Created,
     /// The server that was read, at the snapshot.
@@ -42,6 +45,21 @@ pub struct Manifest {
     pub contents: Contents,
     /// Every object of the set except the manifest itself and the proofs, by path.
     pub files: Vec<File>,
+}
+
+/// How a set holds the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Definitions by `pg_dump`, rows as objects of COPY text, one or more for each table.
+    #[default]
+    Objects,
+    /// One archive of `pg_dump --format=custom`.
+    Custom,
+    /// The folder of `pg_dump --format=directory`.
+    Directory,
+    /// SQL text of `pg_dump --format=plain`, compressed or not.
+    Plain,
 }
 
 /// What a database holds: of the source in a manifest, or of a restored copy beside it.
@@ -70,6 +88,8 @@ pub enum Scope {
     Full,
     /// These tables with what belongs to them, by schema and name.
     Tables(Vec<TableName>),
+    /// Every definition; no row, no large object, no position of a sequence.
+    Definitions,
 }
 
 /// The name of a table, unquoted, in two parts.
@@ -334,6 +354,25 @@ pub enum FileKind {
     Dump,
 }
 
+impl Format {
+    /// Whether rows are objects of their own.
+    pub fn is_objects(&self) -> bool {
+        *self == Self::Objects
+    }
+}
+
+impl fmt::Display for Format {
+    /// As a runbook writes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Objects => "objects",
+            Self::Custom => "custom",
+            Self::Directory => "directory",
+            Self::Plain => "plain",
+        })
+    }
+}
+
 impl TableName {
     /// The name in its two parts.
     pub fn new(schema: impl Into<String>, name: impl Into<String>) -> Self {
@@ -370,6 +409,27 @@ impl Sequence {
 }
 
 impl Contents {
+    /// Leaves out what only a database with rows has: large objects, positions of sequences, the
+    /// contents of materialized views. What [`Scope::Definitions`] covers remains.
+    pub fn keep_definitions(&mut self) {
+        let large: BTreeSet<String> = self
+            .objects
+            .iter()
+            .filter(|object| object.category == Category::LargeObject)
+            .map(|object| object.identity.clone())
+            .collect();
+        self.objects.retain(|object| {
+            !large.contains(&object.identity)
+                && object.belongs_to.as_ref().is_none_or(|owner| !large.contains(owner))
+        });
+        let views = self.objects.iter_mut().filter(|it| it.category == Category::MaterializedView);
+        for view in views {
+            view.attributes.insert("populated".to_owned(), "false".to_owned());
+        }
+        self.sequences.clear();
+        self.large_objects.count = 0;
+    }
+
     /// Puts every list into the order of the format.
     pub fn sort(&mut self) {
         if let Scope::Tables(tables) = &mut self.scope {

@@ -209,7 +209,9 @@ async fn read(
         contents.order_columns_like(&manifest.contents);
     }
     let with_contents = level >= Level::Identical;
-    catalogue::measure(session, &mut contents, with_contents).await?;
+    if scope != Scope::Definitions {
+        catalogue::measure(session, &mut contents, with_contents).await?;
+    }
     if with_contents && scope == Scope::Full {
         catalogue::read_large_objects(session, &mut contents).await?;
     }

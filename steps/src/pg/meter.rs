@@ -1,10 +1,12 @@
 //! Progress in bytes that many tasks share.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::context::{Progress, StepContext};
+use engine::files;
 use futures_util::pin_mut;
 use model::step_error::StepError;
 
@@ -13,6 +15,15 @@ const STRIDE: u64 = 4 << 20;
 
 /// Between two signs of life of something that counts no bytes.
 const TICK: Duration = Duration::from_secs(20);
+
+/// Between two looks at files that grow.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The files in a folder, not those in folders below.
+fn size_of_files(folder: &Path) -> u64 {
+    let names = files::list(folder).unwrap_or_default();
+    names.iter().filter_map(|name| files::facts(&folder.join(name)).ok()).map(|it| it.len()).sum()
+}
 
 /// Counts bytes and reports them now and then. Clones count together.
 #[derive(Clone)]
@@ -57,6 +68,27 @@ impl Meter {
                 done = &mut work => return done,
                 slept = self.ctx.sleep(TICK) => slept?,
             }
+        }
+    }
+
+    /// Counts the bytes of the files in a folder while something writes them.
+    pub(super) async fn while_growing<T>(
+        &self,
+        activity: &str,
+        folder: &Path,
+        work: impl Future<Output = Result<T, StepError>>,
+    ) -> Result<T, StepError> {
+        pin_mut!(work);
+        let mut counted = 0;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                slept = self.ctx.sleep(LOOK) => slept?,
+            }
+            let bytes = size_of_files(folder);
+            self.add(activity, bytes.saturating_sub(counted));
+            self.activity(activity);
+            counted = counted.max(bytes);
         }
     }
 

@@ -4,14 +4,13 @@ use bytes::{Bytes, BytesMut};
 use engine::context::StepContext;
 use engine::process::{Exit, Program};
 use model::step_error::StepError;
-use sha2::{Digest, Sha256};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdout;
+use tokio::sync::mpsc;
 
 use super::classify::MISSING_PRIVILEGE;
 use super::pgpass::Pgpass;
 use super::target::Target;
-use crate::store::{Store, Written, hex};
 
 const CHUNK: usize = 256 * 1024;
 
@@ -88,29 +87,54 @@ pub(super) async fn output_offline(
     Ok(String::from_utf8_lossy(&printed).into_owned())
 }
 
-/// Runs a program and stores what it prints as a new object.
-pub(super) async fn store_output(
+/// Runs a program and sends what it prints; one that needs no server gets no `target`.
+pub(super) async fn send_output(
+    ctx: &StepContext,
+    target: Option<&Target>,
+    name: &str,
+    args: &[String],
+    printed: &mpsc::Sender<Bytes>,
+) -> Result<(), StepError> {
+    let pgpass = target.map(|target| Pgpass::write(ctx, target)).transpose()?;
+    let program = Program::new(name).args(args).env("LC_ALL", "C").with_stdout();
+    let program = match &pgpass {
+        Some(pgpass) => pgpass.apply(program),
+        None => program,
+    };
+    let mut child = program.start(ctx).await?;
+    let mut stdout = child.stdout().expect("the output was asked for");
+    while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
+        if printed.send(chunk).await.is_err() {
+            // Whoever took it went away and says why.
+            return Ok(());
+        }
+    }
+    succeeded(&child.wait().await?)
+}
+
+/// Runs a program that reads what is sent.
+pub(super) async fn feed(
     ctx: &StepContext,
     target: &Target,
     name: &str,
     args: &[String],
-    store: &dyn Store,
-    path: &str,
-) -> Result<Written, StepError> {
+    mut sent: mpsc::Receiver<Bytes>,
+) -> Result<(), StepError> {
     let pgpass = Pgpass::write(ctx, target)?;
-    let program = pgpass.apply(Program::new(name).args(args)).with_stdout();
+    let program = pgpass.apply(Program::new(name).args(args)).with_stdin();
     let mut child = program.start(ctx).await?;
-    let mut stdout = child.stdout().expect("the output was asked for");
-    let mut writer = store.put_new(path).await?;
-    let (mut digest, mut bytes) = (Sha256::new(), 0);
-    while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
-        digest.update(&chunk);
-        bytes += chunk.len() as u64;
-        writer.write(chunk).await?;
-    }
-    succeeded(&child.wait().await?)?;
-    writer.commit().await?;
-    Ok(Written { bytes, sha256: hex(digest.finalize()) })
+    let mut stdin = child.stdin().expect("the input was asked for");
+    let feeding = async move {
+        while let Some(chunk) = sent.recv().await {
+            // A program that ended early says why when it is waited for.
+            if stdin.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+        stdin.shutdown().await.ok();
+    };
+    let ((), exit) = tokio::join!(feeding, child.wait());
+    succeeded(&exit?)
 }
 
 /// Nothing at the end of the output, or when the step is cancelled: waiting says which.

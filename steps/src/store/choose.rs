@@ -172,6 +172,7 @@ impl Choice<'_> {
 fn why_not(set: &StoredSet) -> &'static str {
     match (&set.facts.scope, set.facts.proven) {
         (Scope::Tables(_), _) => "it holds some tables only",
+        (Scope::Definitions, _) => "it holds definitions only",
         (Scope::Full, false) => "it is not proven",
         (Scope::Full, true) => "it is not what was asked for",
     }

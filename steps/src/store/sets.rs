@@ -238,6 +238,7 @@ impl StoredSet {
     pub fn scope_in_words(&self) -> String {
         match &self.facts.scope {
             Scope::Full => "full".to_owned(),
+            Scope::Definitions => "definitions".to_owned(),
             Scope::Tables(tables) => {
                 tables.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod dump;
+mod formats;
 mod manifest;
 mod restore;
 mod tls;

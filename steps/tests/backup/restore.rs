@@ -6,6 +6,7 @@ use engine::step::Observation;
 use model::node::Node;
 use model::proof::Level;
 use model::set::compare::compare;
+use model::set::manifest::Scope;
 use model::set::{Contents, Manifest};
 use serde_json::{Value, json};
 use steps::pg::catalogue::{capture, measure, read_large_objects};
@@ -20,17 +21,21 @@ async fn contents(bench: &Bench, database: &str, like: &Contents) -> Contents {
     let target = Target::resolve(&settings).unwrap();
     let session = connect_pinned(&bench.context("look"), &target).await.unwrap();
     let mut contents = capture(&session, &like.scope).await.unwrap();
-    measure(&session, &mut contents, true).await.unwrap();
-    read_large_objects(&session, &mut contents).await.unwrap();
+    if like.scope != Scope::Definitions {
+        measure(&session, &mut contents, true).await.unwrap();
+    }
+    if like.scope == Scope::Full {
+        read_large_objects(&session, &mut contents).await.unwrap();
+    }
     session.close().await;
     contents
 }
 
-fn manifest(bench: &Bench, set: &str) -> Manifest {
+pub(crate) fn manifest(bench: &Bench, set: &str) -> Manifest {
     Manifest::from_json(&std::fs::read(bench.set(set).join("manifest.json")).unwrap()).unwrap()
 }
 
-async fn assert_identical(bench: &Bench, set: &str, database: &str) {
+pub(crate) async fn assert_identical(bench: &Bench, set: &str, database: &str) {
     let expected = manifest(bench, set).contents;
     let found = contents(bench, database, &expected).await;
     let comparison = compare(&expected, &found, Level::Identical);
@@ -70,21 +75,26 @@ async fn the_instructions_restore_an_identical_database_without_this_program() {
     for sql in [lab::sample::application(3_000), lab::sample::awkward()] {
         let bench = Bench::with(&sql);
         let set = bench.dump("dump").await;
-        let cluster = &bench.cluster;
-        let output = Command::new("bash")
-            .arg("RESTORE.txt")
-            .current_dir(bench.set(&set))
-            .env("DB", "by hand")
-            .env("PGHOST", cluster.host_dir())
-            .env("PGPORT", cluster.port().to_string())
-            .env("PGUSER", lab::cluster::USER)
-            .env("PGPASSWORD", cluster.password())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{said}");
+        by_hand(&bench, &set);
         assert_identical(&bench, &set, "by hand").await;
     }
+}
+
+/// Restores a set into database `by hand` with nothing but what its instructions say.
+pub(crate) fn by_hand(bench: &Bench, set: &str) {
+    let cluster = &bench.cluster;
+    let output = Command::new("bash")
+        .arg("RESTORE.txt")
+        .current_dir(bench.set(set))
+        .env("DB", "by hand")
+        .env("PGHOST", cluster.host_dir())
+        .env("PGPORT", cluster.port().to_string())
+        .env("PGUSER", lab::cluster::USER)
+        .env("PGPASSWORD", cluster.password())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

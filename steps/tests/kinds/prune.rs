@@ -12,7 +12,7 @@ use model::node::Node;
 use model::proof::{Level, Proof};
 use model::set::id::utc_stamp;
 use model::set::layout::{MANIFEST, PINNED, set_folder};
-use model::set::manifest::{Contents, Created, LargeObjects, Manifest, Scope, Server};
+use model::set::manifest::{Contents, Created, Format, LargeObjects, Manifest, Scope, Server};
 use model::set::{SetId, difference::Checked, row_hash};
 use model::step_error::ErrorClass;
 use serde_json::{Value, json};
@@ -41,6 +41,7 @@ fn manifest(set: &SetId, label: Option<&str>, taken: &str) -> Manifest {
         set: set.clone(),
         database: "lms".to_owned(),
         label: label.map(str::to_owned),
+        format: Format::Objects,
         created: Created {
             run: ulid::Ulid::nil().into(),
             step: "dump".parse().unwrap(),

@@ -116,7 +116,7 @@ fn explain_left_out(differences: &mut [Difference], found: &Contents) {
 
 /// Beside a manifest of some tables, the rest of a database is nobody's surplus.
 fn concerns_scope(expected: &Contents, there: &Index, difference: &Difference) -> bool {
-    if expected.scope == Scope::Full {
+    if !matches!(expected.scope, Scope::Tables(_)) {
         return true;
     }
     let object = there[&(difference.category, difference.object.as_str())];

@@ -32,6 +32,8 @@ pub(super) struct Selection {
     server_version: u32,
     /// The server is a standby.
     in_recovery: bool,
+    /// Rows are asked for, not definitions only.
+    rows: bool,
 }
 
 /// What the database holds: definitions, sequences' positions, tables without their counts and
@@ -52,6 +54,9 @@ pub async fn capture(client: &Client, scope: &Scope) -> Result<Contents, StepErr
         objects,
         exclusions,
     };
+    if *scope == Scope::Definitions {
+        contents.keep_definitions();
+    }
     contents.sort();
     Ok(contents)
 }
@@ -66,6 +71,7 @@ async fn select(client: &Client, scope: &Scope) -> Result<Selection, StepError> 
         relations: tables::relations_in(client, scope).await?,
         server_version: server_version.unsigned_abs(),
         in_recovery: row.get(1),
+        rows: *scope != Scope::Definitions,
     })
 }
 

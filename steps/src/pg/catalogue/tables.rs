@@ -66,7 +66,7 @@ pub(super) async fn list(
     let mut tables = Vec::with_capacity(rows.len());
     let mut exclusions = Vec::new();
     for row in rows {
-        let (sized, reason) = sized_table(&row, selection.in_recovery);
+        let (sized, reason) = sized_table(&row, selection);
         if let Some(reason) = reason {
             let object = sized.table.table_name().to_string();
             exclusions.push(Exclusion { category: Category::TableContent, object, reason });
@@ -76,7 +76,7 @@ pub(super) async fn list(
     Ok((tables, exclusions))
 }
 
-fn sized_table(row: &Row, in_recovery: bool) -> (SizedTable, Option<String>) {
+fn sized_table(row: &Row, selection: &Selection) -> (SizedTable, Option<String>) {
     let server: Option<String> = row.get("server");
     let extension: Option<String> = row.get("extension");
     let unlogged: bool = row.get("unlogged");
@@ -88,7 +88,8 @@ fn sized_table(row: &Row, in_recovery: bool) -> (SizedTable, Option<String>) {
     };
     let reason = match server {
         Some(server) => Some(format!("a foreign table, its rows are on server `{server}`")),
-        None if unlogged && in_recovery => {
+        None if !selection.rows => Some("only definitions are asked for".to_owned()),
+        None if unlogged && selection.in_recovery => {
             Some("an unlogged table cannot be read on a standby".to_owned())
         }
         None => None,

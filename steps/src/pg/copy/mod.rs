@@ -8,10 +8,12 @@ mod rows_out;
 mod unpack;
 
 pub(super) use self::digest::hash_rows;
-pub(super) use self::pack::{Packed, pack_rows};
+pub(super) use self::pack::{Packed, Packing, pack_rows, pack_stream};
 pub(super) use self::rows_in::restore_rows;
 pub(super) use self::rows_out::RowSource;
-pub(super) use self::unpack::{Checked, Fault, read_rows, read_through, save};
+pub(super) use self::unpack::{
+    Checked, Fault, read_rows, read_text, read_through, save, send_text,
+};
 
 /// Bytes of rows that travel together between tasks.
 const BATCH: usize = 256 * 1024;

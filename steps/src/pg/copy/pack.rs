@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use model::set::RowHash;
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
@@ -50,6 +52,37 @@ pub(in crate::pg) async fn pack_rows(
     Ok(Packed { hash, copy_bytes, object })
 }
 
+/// What compresses a text, so that stock programs read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pg) enum Packing {
+    /// Nothing.
+    None,
+    /// zstd, at that level.
+    Zstd(i32),
+    /// gzip, at that level.
+    Gzip(u32),
+}
+
+/// Stores what `source` sends, compressed, as a new object; it appears when `source` has succeeded.
+pub(in crate::pg) async fn pack_stream(
+    store: &dyn Store,
+    path: &str,
+    packing: Packing,
+    source: impl AsyncFnOnce(mpsc::Sender<Bytes>) -> Result<(), StepError>,
+) -> Result<Written, StepError> {
+    let (text, batches) = mpsc::channel(WAITING);
+    let (chunks, stored) = mpsc::channel(WAITING);
+    let packed = spawn_blocking(move || pack_text(batches, chunks, packing));
+    let (sent, written) = tokio::join!(source(text), store_chunks(store, path, stored));
+    let packed = packed.await.expect("compression does not panic");
+    // A store that is full ends the program, too: of the two the store knows why.
+    let writer = written?;
+    sent?;
+    let object = packed.map_err(|error| broken(&format!("write `{path}`"), &error))?;
+    writer.commit().await?;
+    Ok(object)
+}
+
 async fn store_chunks(
     store: &dyn Store,
     path: &str,
@@ -81,6 +114,36 @@ fn compress(
         encoder.write_all(&batch)?;
     }
     Ok((hash, encoder.finish()?.finish()?))
+}
+
+/// Runs on a thread of its own.
+fn pack_text(
+    mut batches: mpsc::Receiver<Bytes>,
+    chunks: mpsc::Sender<Bytes>,
+    packing: Packing,
+) -> io::Result<Written> {
+    let mut feed = |out: &mut dyn Write| -> io::Result<()> {
+        while let Some(batch) = batches.blocking_recv() {
+            out.write_all(&batch)?;
+        }
+        Ok(())
+    };
+    let mut sink = Sink::new(chunks);
+    match packing {
+        Packing::None => feed(&mut sink)?,
+        Packing::Zstd(level) => {
+            let mut encoder = zstd::Encoder::new(sink, level)?;
+            encoder.include_checksum(true)?;
+            feed(&mut encoder)?;
+            sink = encoder.finish()?;
+        }
+        Packing::Gzip(level) => {
+            let mut encoder = GzEncoder::new(sink, Compression::new(level));
+            feed(&mut encoder)?;
+            sink = encoder.finish()?;
+        }
+    }
+    sink.finish()
 }
 
 /// Gathers compressed bytes into chunks, hashes them and sends them on.

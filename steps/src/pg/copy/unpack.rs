@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
 use model::set::manifest::File;
 use model::set::{Category, Difference, DifferenceKind, RowHash};
 use model::step_error::StepError;
@@ -202,6 +203,57 @@ pub(super) async fn send_rows(
     .await
 }
 
+/// Decompresses a text, as what it is: zstd, gzip or neither. Gives its bytes.
+pub(in crate::pg) async fn read_text(store: &dyn Store, folder: &str, file: &File) -> Checked<u64> {
+    unpack(store, folder, file, |source| {
+        let mut bytes = 0;
+        decode_text(source, |chunk| {
+            bytes += chunk.len() as u64;
+            Ok(())
+        })?;
+        Ok(bytes)
+    })
+    .await
+}
+
+/// Decompresses a text and sends it in chunks.
+pub(in crate::pg) async fn send_text(
+    store: &dyn Store,
+    folder: &str,
+    file: &File,
+    text: mpsc::Sender<Bytes>,
+) -> Checked<()> {
+    unpack(store, folder, file, move |source| {
+        decode_text(source, |chunk| {
+            text.blocking_send(chunk).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        })
+    })
+    .await
+}
+
+/// <https://datatracker.ietf.org/doc/html/rfc8878#section-3.1.1>,
+/// <https://datatracker.ietf.org/doc/html/rfc1952#section-2.3.1>
+fn decode_text(
+    source: &mut Source<'_>,
+    mut take: impl FnMut(Bytes) -> io::Result<()>,
+) -> io::Result<()> {
+    let magic = source.peek().to_vec();
+    let mut reader: Box<dyn Read + '_> = match magic.as_slice() {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Box::new(zstd::Decoder::new(source)?),
+        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(source)),
+        _ => Box::new(source),
+    };
+    loop {
+        let mut chunk = vec![0; BATCH];
+        let read = reader.read(&mut chunk)?;
+        if read == 0 {
+            return Ok(());
+        }
+        chunk.truncate(read);
+        take(chunk.into())?;
+    }
+}
+
 fn newlines(text: &[u8]) -> u64 {
     text.split(|&byte| byte == b'\n').count() as u64 - 1
 }
@@ -266,6 +318,17 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// The bytes that come next, some of them.
+    fn peek(&mut self) -> &[u8] {
+        if self.current.is_empty()
+            && let Some(chunk) = self.chunks.blocking_recv()
+        {
+            self.checker.add(&chunk);
+            self.current = chunk;
+        }
+        &self.current
+    }
+
     fn drain(&mut self) {
         while let Some(chunk) = self.chunks.blocking_recv() {
             self.checker.add(&chunk);
@@ -275,12 +338,7 @@ impl Source<'_> {
 
 impl Read for Source<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.current.is_empty() {
-            let Some(chunk) = self.chunks.blocking_recv() else { return Ok(0) };
-            self.checker.add(&chunk);
-            self.current = chunk;
-        }
-        let length = buffer.len().min(self.current.len());
+        let length = buffer.len().min(self.peek().len());
         buffer[..length].copy_from_slice(&self.current.split_to(length));
         Ok(length)
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use crate::pg::catalogue::{SizedTable, count};
 use crate::pg::classify;
 use crate::pg::connection::Session;
-use crate::pg::copy::{Packed, RowSource, pack_rows};
+use crate::pg::copy::{Packed, RowSource, hash_rows, pack_rows};
 use crate::pg::meter::Meter;
 use crate::pg::pieces::Piece;
 use crate::store::Store;
@@ -27,8 +27,8 @@ pub(super) struct Work {
     pub(super) tables: Vec<SizedTable>,
     /// What is left to do.
     pub(super) tasks: Mutex<VecDeque<Task>>,
-    /// zstd's level.
-    pub(super) level: i32,
+    /// zstd's level; without it the rows are read for their hashes only.
+    pub(super) level: Option<i32>,
     /// Progress.
     pub(super) meter: Meter,
 }
@@ -44,6 +44,7 @@ pub(super) enum Task {
 /// What came of a task.
 enum Done {
     Copied(Piece, String, Packed),
+    Hashed(usize, RowHash),
     Counted(usize, u64),
 }
 
@@ -69,8 +70,8 @@ pub(super) async fn copy(
         done.extend(ended.expect("a copying task does not panic")?);
     }
     let mut tables: Vec<Table> = work.tables.iter().map(|sized| sized.table.clone()).collect();
-    let files = settle(&mut tables, done);
-    check_counts(&tables)?;
+    let (files, hashes) = settle(&mut tables, done);
+    check_counts(&tables, &hashes)?;
     Ok((tables, files))
 }
 
@@ -95,9 +96,12 @@ async fn work_off(work: Arc<Work>, session: Session) -> Result<Vec<Done>, StepEr
 async fn copy_piece(work: &Work, session: &Session, piece: Piece) -> Result<Done, StepError> {
     let table = &work.tables[piece.table].table;
     let source = RowSource::of(table, piece.blocks).metered(&work.meter);
+    let Some(level) = work.level else {
+        return Ok(Done::Hashed(piece.table, hash_rows(session, &source).await?.0));
+    };
     let path = layout::object_name(&table.schema, &table.name, piece.number);
     let full = format!("{}/{path}", work.folder);
-    let packed = pack_rows(session, &source, work.store.as_ref(), &full, work.level).await?;
+    let packed = pack_rows(session, &source, work.store.as_ref(), &full, level).await?;
     Ok(Done::Copied(piece, path, packed))
 }
 
@@ -107,23 +111,22 @@ impl Work {
     }
 }
 
-/// Writes what was done into the tables of the manifest, and gives the objects.
-fn settle(tables: &mut [Table], done: Vec<Done>) -> Vec<File> {
+/// Writes what was done into the tables of the manifest, and gives the objects and the hashes.
+fn settle(tables: &mut [Table], done: Vec<Done>) -> (Vec<File>, Vec<RowHash>) {
     let mut hashes = vec![RowHash::new(); tables.len()];
     let mut files = Vec::new();
     let mut copied = Vec::new();
     for done in done {
         match done {
             Done::Copied(piece, path, packed) => copied.push((piece, path, packed)),
+            Done::Hashed(index, hash) => hashes[index].merge(&hash),
             Done::Counted(index, rows) => tables[index].rows = Some(rows),
         }
     }
     copied.sort_by_key(|(piece, ..)| (piece.table, piece.number));
     for (piece, path, packed) in copied {
-        let (hash, table) = (&mut hashes[piece.table], &mut tables[piece.table]);
-        hash.merge(&packed.hash);
-        table.hash = Some(hash.hex());
-        table.parts.push(Part {
+        hashes[piece.table].merge(&packed.hash);
+        tables[piece.table].parts.push(Part {
             file: path.clone(),
             rows: packed.hash.rows(),
             hash: packed.hash.hex(),
@@ -133,16 +136,19 @@ fn settle(tables: &mut [Table], done: Vec<Done>) -> Vec<File> {
         let (bytes, sha256) = (packed.object.bytes, packed.object.sha256);
         files.push(File { path, kind: FileKind::Data, bytes, sha256 });
     }
-    files
+    for (table, hash) in tables.iter_mut().zip(&hashes) {
+        table.hash = table.rows.is_some().then(|| hash.hex());
+    }
+    (files, hashes)
 }
 
 /// The rows that were streamed against the rows that SQL counted in the same snapshot.
-fn check_counts(tables: &[Table]) -> Result<(), StepError> {
-    for table in tables {
-        let copied: u64 = table.parts.iter().map(|part| part.rows).sum();
+fn check_counts(tables: &[Table], hashes: &[RowHash]) -> Result<(), StepError> {
+    for (table, hash) in tables.iter().zip(hashes) {
+        let copied = hash.rows();
         if table.rows.is_some_and(|counted| counted != copied) {
             let message = format!(
-                "`{}`: {copied} rows were copied, SQL counts {}",
+                "`{}`: {copied} rows were read, SQL counts {}",
                 table.table_name(),
                 table.rows.unwrap_or_default()
             );

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use model::catalog::InputProblem;
-use model::set::manifest::{Scope, TableName};
+use model::set::manifest::{Format, Scope, TableName};
 use model::units::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::file::local::path_problem;
 use crate::pg::jobs;
 
 /// Dumps a database into a store, as a backup set.
@@ -58,10 +59,28 @@ pub struct Input {
     /// Connections that copy rows at once. Default: one for each processor.
     #[serde(default)]
     pub jobs: Option<u16>,
-    /// zstd's level, 1 (fast) to 19 (small). Rows of a table come out smaller than with gzip at
-    /// every level; for columns of prose, 2 or 3 does.
-    #[serde(default = "default_level")]
-    pub compression: i32,
+    /// How the rows are written. `objects` restores fastest and gives back single tables; the
+    /// others are for exchange with other tools: `custom` and `directory` for `pg_restore`, `plain`
+    /// for `psql`. With these the rows are read twice: by `pg_dump`, and for their hashes.
+    #[serde(default)]
+    pub format: Format,
+    /// What compresses the text of format `plain`.
+    #[serde(default)]
+    pub compress_with: TextCompression,
+    /// Only the definitions: no row, no large object, no position of a sequence. Such a set is
+    /// never `latest`.
+    #[serde(default)]
+    pub schema_only: bool,
+    /// With `schema_only` and format `plain`: the absolute path of a file of this machine that gets
+    /// the text as well, replaced when it is there. Lines that are new in every dump (the key of
+    /// `\\restrict`) are left out, so that it changes only when the definitions do.
+    #[serde(default)]
+    pub schema_file: Option<String>,
+    /// The level of compression. zstd (`objects`, and `plain` by default): 1 (fast, the default) to
+    /// 19 (small); rows of a table come out smaller than with gzip at every level, for columns of
+    /// prose 2 or 3 does. gzip (the others): 1 to 9, by default 6.
+    #[serde(default)]
+    pub compression: Option<i32>,
     /// Tables larger than this are split into parts of about this size on disk.
     #[serde(default = "default_part_size")]
     pub part_size: ByteSize,
@@ -72,8 +91,17 @@ pub struct Input {
     pub lock_timeout: Span,
 }
 
-fn default_level() -> i32 {
-    1
+/// What compresses SQL text.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TextCompression {
+    /// zstd: `database.sql.zst`.
+    #[default]
+    Zstd,
+    /// gzip: `database.sql.gz`.
+    Gzip,
+    /// Nothing: `database.sql`.
+    None,
 }
 
 fn default_part_size() -> ByteSize {
@@ -93,7 +121,28 @@ impl Input {
                 problems.push(InputProblem::at(key, message));
             }
         };
-        rule((1..=19).contains(&self.compression), "compression", "the level is from 1 to 19");
+        let most = if self.compresses_with_zstd() { 19 } else { 9 };
+        rule(
+            self.compression.is_none_or(|level| (1..=most).contains(&level)),
+            "compression",
+            &format!("the level is from 1 to {most}"),
+        );
+        let is_plain = self.format == Format::Plain;
+        rule(
+            is_plain || self.compress_with == TextCompression::Zstd,
+            "compress_with",
+            "only format `plain` is compressed by a program of choice",
+        );
+        rule(
+            !self.schema_only || (self.tables.is_none() && self.exclude_tables.is_empty()),
+            "schema_only",
+            "definitions are written whole: leave out `tables` and `exclude_tables`",
+        );
+        rule(
+            self.schema_file.is_none() || (self.schema_only && is_plain),
+            "schema_file",
+            "the text is that of `schema_only: true` and `format: plain`",
+        );
         rule(self.part_size.bytes() >= 1 << 20, "part_size", "parts are of `1MiB` or more");
         rule(
             self.tables.as_ref().is_none_or(|tables| !tables.is_empty()),
@@ -109,13 +158,21 @@ impl Input {
             "label",
             "a label is 1 to 64 letters, digits, `-`, `_` or `.`",
         );
+        problems
+            .extend(self.schema_file.iter().filter_map(|path| path_problem("schema_file", path)));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    fn compresses_with_zstd(&self) -> bool {
+        self.format == Format::Objects
+            || (self.format == Format::Plain && self.compress_with == TextCompression::Zstd)
     }
 
     /// What the set covers.
     pub(super) fn scope(&self) -> Scope {
         match &self.tables {
             Some(tables) => Scope::Tables(tables.iter().map(|name| table_name(name)).collect()),
+            None if self.schema_only => Scope::Definitions,
             None => Scope::Full,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use model::set::layout::{BLOBS, GLOBALS, RESTORE, SCHEMA};
-use model::set::manifest::{FileKind, Manifest, Scope, Table, TableData};
+use model::set::layout::{BLOBS, CUSTOM, DIRECTORY, GLOBALS, RESTORE, SCHEMA};
+use model::set::manifest::{FileKind, Format, Manifest, Scope, Table, TableData};
 
+use crate::pg::restore::partial;
 use crate::pg::{settings, sql};
 
 /// The text for one set, before its own entry is added to the manifest.
@@ -19,39 +20,86 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
         line(&mut text, "\n# 2. Roles, on a server that does not have them (no passwords):");
         line(&mut text, &format!("# psql -X -d postgres -f {GLOBALS}"));
     }
-    line(&mut text, "\n# 3. An empty database and its definitions");
-    line(&mut text, &create(manifest));
-    line(&mut text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {SCHEMA}"));
-    line(&mut text, "\n# 4. Rows");
-    let encoding = if manifest.server.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
-    line(&mut text, &format!("export PGCLIENTENCODING={encoding}"));
-    line(&mut text, PINNED);
-    for table in &manifest.contents.tables {
-        rows(&mut text, table);
+    match manifest.format {
+        Format::Objects => objects(&mut text, manifest),
+        Format::Custom | Format::Directory | Format::Plain => whole(&mut text, manifest),
     }
-    if has(FileKind::Blobs) {
-        line(&mut text, "\n# 5. Large objects");
-        line(&mut text, &format!("pg_restore --exit-on-error -d \"$DB\" {BLOBS}"));
-    }
-    positions(&mut text, manifest);
-    line(&mut text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
-    line(&mut text, "unset PGOPTIONS PGCLIENTENCODING");
-    let list = match manifest.contents.scope {
-        Scope::Full => "",
-        Scope::Tables(_) => PARTIAL,
-    };
-    line(
-        &mut text,
-        &format!("pg_restore --section=post-data --exit-on-error{list} -d \"$DB\" {SCHEMA}"),
-    );
     database_settings(&mut text, manifest);
     line(&mut text, "vacuumdb --analyze-only -d \"$DB\"");
     text
 }
 
+/// Definitions and rows as objects of their own.
+fn objects(text: &mut String, manifest: &Manifest) {
+    let has = |kind| manifest.files.iter().any(|file| file.kind == kind);
+    line(text, "\n# 3. An empty database and its definitions");
+    line(text, &create(manifest));
+    line(text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {SCHEMA}"));
+    line(text, "\n# 4. Rows");
+    let encoding = if manifest.server.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
+    line(text, &format!("export PGCLIENTENCODING={encoding}"));
+    line(text, PINNED);
+    for table in &manifest.contents.tables {
+        rows(text, table);
+    }
+    if has(FileKind::Blobs) {
+        line(text, "\n# 5. Large objects");
+        line(text, &format!("pg_restore --exit-on-error -d \"$DB\" {BLOBS}"));
+    }
+    positions(text, manifest);
+    line(text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
+    line(text, "unset PGOPTIONS PGCLIENTENCODING");
+    let list = without_needy(manifest, SCHEMA);
+    line(
+        text,
+        &format!("pg_restore --section=post-data --exit-on-error{list} -d \"$DB\" {SCHEMA}"),
+    );
+    foreign_keys(text, manifest);
+}
+
+/// Everything by `pg_dump` in one of its own formats.
+fn whole(text: &mut String, manifest: &Manifest) {
+    line(text, "\n# 3. An empty database");
+    line(text, &create(manifest));
+    line(text, "\n# 4. Everything in it");
+    let dump = manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+    let dump = word(dump.map_or(CUSTOM, |file| file.path.as_str()));
+    let psql = "psql -X -q -v ON_ERROR_STOP=1 -d \"$DB\"";
+    if manifest.format == Format::Plain {
+        let open = match dump.trim_matches('\'').rsplit_once('.') {
+            Some((_, "zst")) => "zstd -dcq",
+            Some((_, "gz")) => "gzip -dc",
+            _ => "cat",
+        };
+        line(text, &format!("{open} {dump} | {psql} -o /dev/null"));
+    } else {
+        let archive = if manifest.format == Format::Directory { DIRECTORY } else { CUSTOM };
+        let list = without_needy(manifest, archive);
+        let jobs = "--jobs=\"${JOBS:-2}\"";
+        line(text, &format!("pg_restore --exit-on-error {jobs}{list} -d \"$DB\" {archive}"));
+        foreign_keys(text, manifest);
+    }
+    positions(text, manifest);
+}
+
 /// With the rows of some tables only, what needs the rows of others cannot be restored.
-const PARTIAL: &str =
-    " -L <(pg_restore -l schema.dump | grep -v 'FK CONSTRAINT\\|MATERIALIZED VIEW DATA')";
+fn without_needy(manifest: &Manifest, archive: &str) -> String {
+    match manifest.contents.scope {
+        Scope::Full | Scope::Definitions => String::new(),
+        Scope::Tables(_) => format!(
+            " -L <(pg_restore -l {archive} | grep -v 'FK CONSTRAINT\\|MATERIALIZED VIEW DATA')"
+        ),
+    }
+}
+
+/// The foreign keys between those tables.
+fn foreign_keys(text: &mut String, manifest: &Manifest) {
+    if matches!(manifest.contents.scope, Scope::Tables(_)) {
+        for statement in partial::foreign_keys(&manifest.contents.objects) {
+            line(text, &psql(&statement));
+        }
+    }
+}
 
 /// The settings under which the rows were read, and those that the database itself has not yet.
 const PINNED: &str = "export PGOPTIONS='-c search_path=pg_catalog -c DateStyle=ISO,YMD \
@@ -131,6 +179,9 @@ fn rows(text: &mut String, table: &Table) {
 }
 
 fn positions(text: &mut String, manifest: &Manifest) {
+    if manifest.contents.sequences.is_empty() {
+        return;
+    }
     line(text, "\n# 6. Positions of sequences");
     for sequence in &manifest.contents.sequences {
         let name = sql::literal(&sql::qualified(&sequence.schema, &sequence.name));

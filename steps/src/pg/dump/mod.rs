@@ -5,7 +5,9 @@ mod input;
 mod instructions;
 mod locks;
 mod schema;
+mod schema_file;
 mod snapshot;
+mod whole;
 mod write;
 
 use engine::context::StepContext;
@@ -39,7 +41,12 @@ pub struct Output {
     pub database: String,
     /// Bytes of the set in the store.
     pub bytes: u64,
-    /// Bytes of COPY text before compression.
+    /// The folder of the set in the store.
+    pub folder: String,
+    /// The dump in the store, for `store.get`: an object, or a folder with format `directory`.
+    /// Absent with format `objects`.
+    pub dump: Option<String>,
+    /// Bytes of COPY text before compression; 0 with another format than `objects`.
     pub raw_bytes: u64,
     /// Tables whose rows are in the set.
     pub tables: u64,
@@ -94,14 +101,18 @@ impl Step for Dump {
     }
 
     fn footprint(input: &Input) -> Footprint {
-        Footprint::new(Effect::Reversible, Repeat::Observable)
+        let footprint = Footprint::new(Effect::Reversible, Repeat::Observable)
             .reads(format!("the database of `{}`", input.connection))
             .writes(format!("a new set in store `{}`", input.store))
             .reads_connection(&input.connection)
             .store(&input.store)
             .pg_tool("pg_dump", &input.connection)
             .pg_tool("pg_dumpall", &input.connection)
-            .lock("ACCESS SHARE on every table until the rows are copied")
+            .lock("ACCESS SHARE on every table until the rows are copied");
+        match &input.schema_file {
+            Some(path) => footprint.writes(format!("file `{path}`")),
+            None => footprint,
+        }
     }
 
     fn example() -> Output {
@@ -109,6 +120,8 @@ impl Step for Dump {
             set: "20261120T020000Z-7k3m9q2x5w8r1t4v".to_owned(),
             database: "lms".to_owned(),
             bytes: 52_428_800,
+            folder: "sets/lms/20261120T020000Z-7k3m9q2x5w8r1t4v".to_owned(),
+            dump: Some("sets/lms/20261120T020000Z-7k3m9q2x5w8r1t4v/database.sql.zst".to_owned()),
             raw_bytes: 262_144_000,
             tables: 41,
             rows: 1_204_511,

@@ -9,7 +9,8 @@ use model::step_error::{ErrorClass, StepError};
 
 use super::snapshot::Snapshot;
 use crate::pg::classify;
-use crate::pg::programs::{ClientProgram, store_output};
+use crate::pg::copy::{Packing, pack_stream};
+use crate::pg::programs::{self, ClientProgram};
 use crate::pg::target::Target;
 use crate::store::Store;
 
@@ -37,7 +38,9 @@ impl Writer<'_> {
         kind: FileKind,
     ) -> Result<Made, StepError> {
         let full = format!("{}/{path}", self.folder);
-        let made = store_output(self.ctx, self.target, program.name, &args, self.store, &full);
+        let made = pack_stream(self.store, &full, Packing::None, async |printed| {
+            programs::send_output(self.ctx, Some(self.target), program.name, &args, &printed).await
+        });
         let written = made.await.map_err(classify::not_applied)?;
         let (bytes, sha256) = (written.bytes, written.sha256);
         let (name, version) = (program.name.to_owned(), program.version.clone());
@@ -54,8 +57,12 @@ impl Writer<'_> {
         snapshot: &Snapshot,
         scope: &Scope,
     ) -> Result<Made, StepError> {
-        let mut args = common(snapshot);
-        args.extend(["--section=pre-data", "--section=post-data"].map(str::to_owned));
+        let mut args = archive(snapshot);
+        if *scope == Scope::Definitions {
+            args.push("--schema-only".to_owned());
+        } else {
+            args.extend(["--section=pre-data", "--section=post-data"].map(str::to_owned));
+        }
         // A set of some tables holds every definition, so that it restores by itself: the tables
         // need their types and functions, and `--table` would leave those out.
         if matches!(scope, Scope::Tables(_)) {
@@ -73,7 +80,7 @@ impl Writer<'_> {
         program: &ClientProgram,
         snapshot: &Snapshot,
     ) -> Result<Made, StepError> {
-        let mut args = common(snapshot);
+        let mut args = archive(snapshot);
         args.extend(["--section=data", "--blobs", "--exclude-table=*.*"].map(str::to_owned));
         self.make(program, args, BLOBS, FileKind::Blobs).await
     }
@@ -97,9 +104,15 @@ impl Writer<'_> {
     }
 }
 
-fn common(snapshot: &Snapshot) -> Vec<String> {
+fn archive(snapshot: &Snapshot) -> Vec<String> {
+    let mut args = connecting(snapshot);
+    args.push("--format=custom".to_owned());
+    args
+}
+
+/// Arguments that make `pg_dump` see the snapshot, and wait for no lock for long.
+pub(super) fn connecting(snapshot: &Snapshot) -> Vec<String> {
     vec![
-        "--format=custom".to_owned(),
         "--no-password".to_owned(),
         format!("--snapshot={}", snapshot.id),
         format!("--lock-wait-timeout={}", snapshot.lock_wait()),

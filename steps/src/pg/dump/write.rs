@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;
-use model::set::layout::{MANIFEST, RESTORE};
+use model::set::layout::{DIRECTORY, MANIFEST, RESTORE, set_folder};
 use model::set::manifest::{
-    Contents, Created, Exclusion, File, FileKind, Manifest, Program, Table, TableData, TableName,
-    VERSION,
+    Contents, Created, Exclusion, File, FileKind, Format, Manifest, Program, Table, TableData,
+    TableName, VERSION,
 };
 use model::set::{Category, row_hash};
 use model::step_error::StepError;
@@ -16,6 +16,7 @@ use super::data::{self, Work};
 use super::instructions::instructions;
 use super::schema::Writer;
 use super::snapshot::Snapshot;
+use super::whole::Whole;
 use super::{Announced, Input, Output};
 use crate::pg::catalogue::{capture, read_large_objects, server};
 use crate::pg::classify::not_applied;
@@ -60,8 +61,9 @@ pub(super) async fn write_set(
     let sessions = sessions(ctx, target, &snapshot, jobs::count(input.jobs)).await?;
     let work = work(input, ctx, store, &folder, &snapshot);
     let meter = work.meter.clone();
+    let reading = read(input, &snapshot, &writer, &pg_dump, &meter);
     let (read, rows) = tokio::try_join!(
-        meter.while_running("definitions", read(input, &snapshot, &writer, &pg_dump)),
+        meter.while_running("definitions", reading),
         data::copy(Arc::new(work), sessions)
     )?;
     let Read { contents, server, mut files, mut programs } = read;
@@ -83,6 +85,7 @@ pub(super) async fn write_set(
         set: announced.id.clone(),
         database: announced.database.clone(),
         label: input.label.clone(),
+        format: input.format,
         created: Created { run: id.run, step: id.step.clone(), attempt: id.attempt },
         server,
         runbook: env!("CARGO_PKG_VERSION").to_owned(),
@@ -119,14 +122,15 @@ fn work(
 ) -> Work {
     let splits = snapshot.server_version >= READS_BY_BLOCKS;
     let part_size = splits.then(|| input.part_size.bytes());
+    let is_objects = input.format.is_objects();
     let total = snapshot.tables.iter().map(|sized| sized.bytes).sum();
     Work {
         store: Arc::clone(store),
         folder: folder.to_owned(),
         tables: snapshot.tables.clone(),
         tasks: data::tasks(pieces(&snapshot.tables, part_size)),
-        level: input.compression,
-        meter: Meter::new(ctx, Some(total)),
+        level: is_objects.then(|| input.compression.unwrap_or(1)),
+        meter: Meter::new(ctx, is_objects.then_some(total)),
     }
 }
 
@@ -136,6 +140,7 @@ async fn read(
     snapshot: &Snapshot,
     writer: &Writer<'_>,
     pg_dump: &ClientProgram,
+    meter: &Meter,
 ) -> Result<Read, StepError> {
     let scope = input.scope();
     let definitions = async {
@@ -147,6 +152,12 @@ async fn read(
         }
         Ok((server, contents))
     };
+    if !input.format.is_objects() {
+        let (server, contents) = definitions.await?;
+        let whole = Whole { input, writer, snapshot, contents: &contents, pg_dump, meter };
+        let (files, programs) = whole.write().await?;
+        return Ok(Read { contents, server, files, programs });
+    }
     let schema = writer.schema(pg_dump, snapshot, &scope);
     let ((server, contents), (file, program)) = tokio::try_join!(definitions, schema)?;
     let (mut files, mut programs) = (vec![file], vec![program]);
@@ -199,6 +210,16 @@ async fn commit(
     Ok(put_bytes(store, &path, manifest.to_json()).await?)
 }
 
+/// The dump of a set that is one object or one folder, in the store.
+fn dump_path(manifest: &Manifest) -> Option<String> {
+    let dump = manifest.files.iter().find(|file| file.kind == FileKind::Dump)?;
+    let name = match manifest.format {
+        Format::Directory => DIRECTORY,
+        _ => dump.path.as_str(),
+    };
+    Some(format!("{}/{name}", set_folder(&manifest.database, &manifest.set)))
+}
+
 /// What the step answers, from the manifest alone.
 pub(super) fn output(manifest: &Manifest, written: &Written, duration_ms: u64) -> Output {
     let tables = &manifest.contents.tables;
@@ -209,6 +230,8 @@ pub(super) fn output(manifest: &Manifest, written: &Written, duration_ms: u64) -
         set: manifest.set.to_string(),
         database: manifest.database.clone(),
         bytes: manifest.files.iter().map(|file| file.bytes).sum::<u64>() + written.bytes,
+        folder: set_folder(&manifest.database, &manifest.set),
+        dump: dump_path(manifest),
         raw_bytes: parts.map(|part| part.copy_bytes).sum(),
         tables: with_rows().count() as u64,
         rows: with_rows().filter_map(|table: &Table| table.rows).sum(),

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 
 use engine::context::StepContext;
 use futures_util::future::try_join_all;
-use model::set::manifest::{File, FileKind, Scope, Table};
+use model::set::manifest::{File, FileKind, Format, Scope, Table};
 use model::step_error::StepError;
+use tokio::sync::mpsc;
 
 use super::partial;
-use super::stage::{Staged, stage};
+use super::stage::{Staged, stage, stage_dump};
 use crate::pg::connection::connect_pinned;
-use crate::pg::copy::restore_rows;
+use crate::pg::copy::{Fault, restore_rows, send_text};
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, conninfo};
 use crate::pg::settings;
@@ -49,19 +50,11 @@ impl Restore<'_> {
     pub(in crate::pg) async fn run(&self) -> Result<(), StepError> {
         let total = self.set.manifest.files.iter().map(|file| file.bytes).sum();
         let meter = Meter::new(self.ctx, Some(total));
-        let schema = stage(self.ctx, self.store, self.set, FileKind::Schema).await?;
-        let schema = schema.ok_or_else(|| {
-            StepError::permanent("RB0614", "the set has no definitions (`schema.dump`)")
-        })?;
-        let blobs = stage(self.ctx, self.store, self.set, FileKind::Blobs).await?;
-        let definitions = self.pg_restore(&schema, &["--section=pre-data"]);
-        meter.while_running("restore definitions", definitions).await?;
-        self.rows(&meter).await?;
-        self.sequences().await?;
-        if let Some(blobs) = &blobs {
-            meter.while_running("restore large objects", self.pg_restore(blobs, &[])).await?;
+        match self.set.manifest.format {
+            Format::Objects => self.objects(&meter).await?,
+            Format::Custom | Format::Directory => self.archive(&meter).await?,
+            Format::Plain => self.text(&meter).await?,
         }
-        meter.while_running("build indexes and constraints", self.post_data(&schema)).await?;
         if self.options.analyze {
             let session = connect_pinned(self.ctx, self.target).await?;
             let analyze = session.execute_all("analyze the database", "ANALYZE");
@@ -72,18 +65,77 @@ impl Restore<'_> {
         self.settings().await
     }
 
+    /// Definitions and rows as objects of their own.
+    async fn objects(&self, meter: &Meter) -> Result<(), StepError> {
+        let schema = stage(self.ctx, self.store, self.set, FileKind::Schema).await?;
+        let schema = schema.ok_or_else(|| {
+            StepError::permanent("RB0614", "the set has no definitions (`schema.dump`)")
+        })?;
+        let blobs = stage(self.ctx, self.store, self.set, FileKind::Blobs).await?;
+        let definitions = self.pg_restore(&schema, &["--section=pre-data"]);
+        meter.while_running("restore definitions", definitions).await?;
+        self.rows(meter).await?;
+        self.sequences().await?;
+        if let Some(blobs) = &blobs {
+            meter.while_running("restore large objects", self.pg_restore(blobs, &[])).await?;
+        }
+        meter.while_running("build indexes and constraints", self.post_data(&schema)).await
+    }
+
+    /// An archive or a folder of `pg_dump`.
+    async fn archive(&self, meter: &Meter) -> Result<(), StepError> {
+        let dump = stage_dump(self.ctx, self.store, self.set, meter).await?;
+        meter.while_running("restore", self.in_parallel(&dump, &[])).await?;
+        self.sequences().await
+    }
+
+    /// SQL text: `psql` runs it while it streams.
+    async fn text(&self, meter: &Meter) -> Result<(), StepError> {
+        if self.options.no_owner {
+            let message = "a set of format `plain` cannot be restored with `no_owner`";
+            return Err(StepError::permanent("RB0590", message)
+                .hint("create the roles from the set's `globals.sql`, or restore another set"));
+        }
+        let dump = self.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+        let dump = dump.ok_or_else(|| StepError::permanent("RB0614", "the set has no dump"))?;
+        let (text, sent) = mpsc::channel(1);
+        let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "--output=/dev/null"];
+        let mut args = args.map(str::to_owned).to_vec();
+        args.push(format!("--dbname={}", conninfo(self.target)));
+        let (psql, sending) = (
+            programs::feed(self.ctx, self.target, "psql", &args, sent),
+            send_text(self.store, &self.set.folder, dump, text),
+        );
+        let running = async {
+            let (restored, read) = tokio::join!(psql, sending);
+            // What `psql` says of a damaged text tells less than the damage does.
+            match read? {
+                Ok(()) | Err(Fault::NotTaken) => restored,
+                Err(fault) => Err(fault.error(dump)),
+            }
+        };
+        meter.while_running("restore", running).await?;
+        self.sequences().await
+    }
+
     /// Beside the rows of some tables, what needs the rows of the others is left out: their
     /// foreign keys and the contents of materialized views.
     async fn post_data(&self, schema: &Staged) -> Result<(), StepError> {
+        self.in_parallel(schema, &["--section=post-data"]).await
+    }
+
+    /// Restores an archive over several connections.
+    async fn in_parallel(&self, archive: &Staged, args: &[&str]) -> Result<(), StepError> {
         let jobs = format!("--jobs={}", self.options.jobs);
-        let mut args = vec!["--section=post-data", &jobs];
-        if self.set.manifest.contents.scope == Scope::Full {
-            return self.pg_restore(schema, &args).await;
+        let mut args = args.to_vec();
+        args.push(&jobs);
+        if !matches!(self.set.manifest.contents.scope, Scope::Tables(_)) {
+            return self.pg_restore(archive, &args).await;
         }
-        let list = partial::list(self.ctx, schema).await?;
+        let list = partial::list(self.ctx, archive.path()).await?;
         let list = format!("--use-list={}", list.path().display());
         args.push(&list);
-        self.pg_restore(schema, &args).await?;
+        self.pg_restore(archive, &args).await?;
         let session = connect_pinned(self.ctx, self.target).await?;
         for statement in partial::foreign_keys(&self.set.manifest.contents.objects) {
             session.execute_all("add a foreign key", &statement).await?;

@@ -2,7 +2,7 @@
 
 mod apply;
 mod input;
-mod partial;
+pub(super) mod partial;
 pub(super) mod scratch;
 mod stage;
 
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::apply::{Options, Restore};
 pub use self::input::Input;
 use self::scratch::Scratch;
-pub(super) use self::stage::stage;
+pub(super) use self::stage::{stage, stage_dump};
 use super::connection::{Session, connect};
 use super::target::Target;
 use super::{classify, sql};

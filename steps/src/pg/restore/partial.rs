@@ -1,5 +1,7 @@
 //! A set of some tables: every definition, the rows of few.
 
+use std::path::Path;
+
 use engine::context::StepContext;
 use model::set::{CatalogueObject, Category};
 use model::step_error::StepError;
@@ -12,10 +14,10 @@ const NEED_ROWS: [&str; 2] = [" FK CONSTRAINT ", " MATERIALIZED VIEW DATA "];
 
 /// The archive's table of contents without those entries, for `pg_restore --use-list`.
 /// <https://www.postgresql.org/docs/current/app-pgrestore.html>
-pub(super) async fn list(ctx: &StepContext, archive: &Staged) -> Result<Staged, StepError> {
-    let args = ["--list".to_owned(), archive.path().to_string_lossy().into_owned()];
+pub(in crate::pg) async fn list(ctx: &StepContext, archive: &Path) -> Result<Staged, StepError> {
+    let args = ["--list".to_owned(), archive.to_string_lossy().into_owned()];
     let listed = programs::output_offline(ctx, "pg_restore", &args).await?;
-    archive.beside("list", &without_needy(&listed)).await
+    Staged::text(archive.with_extension("list"), &without_needy(&listed)).await
 }
 
 /// A line is `<id>; <catalogue> <oid> <kind> <schema> <name> <owner>`: the kind follows two
@@ -30,7 +32,7 @@ fn without_needy(list: &str) -> String {
 
 /// The foreign keys between tables of the set, as statements; those to other tables are among the
 /// manifest's exclusions and not among its objects.
-pub(super) fn foreign_keys(objects: &[CatalogueObject]) -> Vec<String> {
+pub(in crate::pg) fn foreign_keys(objects: &[CatalogueObject]) -> Vec<String> {
     objects.iter().filter_map(foreign_key).collect()
 }
 

@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use engine::context::StepContext;
+use engine::files;
+use model::set::layout::DIRECTORY;
 use model::set::manifest::{File, FileKind};
 use model::step_error::StepError;
 use tokio::io::AsyncWriteExt;
 
 use crate::pg::copy::save;
+use crate::pg::meter::Meter;
 use crate::store::{LoadedSet, Store};
 
 /// The object of that kind in the step's scratch folder, checked; nothing when the set has none.
@@ -32,7 +35,39 @@ fn name(file: &File, set: &LoadedSet, ctx: &StepContext) -> String {
     format!("{}.{}.{}", ctx.id().step, set.manifest.set, file.path)
 }
 
-/// A staged file; gone with the value.
+/// The dump of the set, by `pg_dump` as one file or as a folder, in the step's scratch folder.
+pub(in crate::pg) async fn stage_dump(
+    ctx: &StepContext,
+    store: &dyn Store,
+    set: &LoadedSet,
+    meter: &Meter,
+) -> Result<Staged, StepError> {
+    let files = set.manifest.files.iter().filter(|file| file.kind == FileKind::Dump);
+    let id = ctx.id();
+    let path = ctx.scratch_folder()?.join(format!("{}.{}.dump", id.step, set.manifest.set));
+    let staged = Staged { path };
+    staged.remove();
+    let mut found = false;
+    for file in files {
+        found = true;
+        let to = match file.path.strip_prefix(DIRECTORY).and_then(|name| name.strip_prefix('/')) {
+            Some(name) if !name.contains('/') => {
+                files::create_folder(&staged.path).map_err(|error| not_staged(&error))?;
+                staged.path.join(name)
+            }
+            _ => staged.path.clone(),
+        };
+        save(store, &set.folder, file, &to).await?;
+        meter.add(&format!("fetch `{}`", file.path), file.bytes);
+    }
+    if found { Ok(staged) } else { Err(StepError::permanent("RB0614", "the set has no dump")) }
+}
+
+fn not_staged(error: &std::io::Error) -> StepError {
+    StepError::transient("RB0516", "the dump could not be staged").caused_by(error)
+}
+
+/// A staged file or folder; gone with the value.
 pub(in crate::pg) struct Staged {
     path: PathBuf,
 }
@@ -43,9 +78,9 @@ impl Staged {
         &self.path
     }
 
-    /// A text beside it, staged as it is.
-    pub(super) async fn beside(&self, extension: &str, text: &str) -> Result<Self, StepError> {
-        let staged = Self { path: self.path.with_extension(extension) };
+    /// A text, staged as it is.
+    pub(super) async fn text(path: PathBuf, text: &str) -> Result<Self, StepError> {
+        let staged = Self { path };
         staged.remove();
         let mut options = tokio::fs::OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600).open(&staged.path);
@@ -62,7 +97,9 @@ impl Staged {
     }
 
     fn remove(&self) {
-        rustix::fs::unlink(&self.path).ok();
+        if rustix::fs::unlink(&self.path).is_err() {
+            files::remove_folder(&self.path).ok();
+        }
     }
 }
 

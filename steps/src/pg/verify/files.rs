@@ -5,12 +5,12 @@ use std::sync::Mutex;
 
 use futures_util::future::try_join_all;
 use model::set::layout::{MANIFEST, PINNED, PROOFS};
-use model::set::manifest::{File, FileKind, Manifest, Part, TableData};
+use model::set::manifest::{File, FileKind, Format, Manifest, Part, TableData};
 use model::set::{Difference, DifferenceKind};
 use model::step_error::StepError;
 
 use super::proof::file_difference;
-use crate::pg::copy::{Checked, Fault, read_rows, read_through};
+use crate::pg::copy::{Checked, Fault, read_rows, read_text, read_through};
 use crate::pg::meter::Meter;
 use crate::store::{LoadedSet, Store, StoreError};
 
@@ -68,6 +68,14 @@ impl Files<'_> {
             .flat_map(|table| &table.parts)
             .map(|part| (part.file.as_str(), part))
             .collect();
+        if manifest.format == Format::Plain {
+            let text = manifest.files.iter().filter(|file| file.kind == FileKind::Dump).collect();
+            let read = self.each(text, |file| async move {
+                let read = read_text(self.store, &self.set.folder, file).await;
+                Ok(about_the_set(read)?.map(drop))
+            });
+            return read.await;
+        }
         let data = manifest.files.iter().filter(|file| file.kind == FileKind::Data).collect();
         let parts = &parts;
         self.each(data, |file| async move {
@@ -132,6 +140,13 @@ fn contradictions(manifest: &Manifest) -> Vec<Difference> {
         let kind = DifferenceKind::Changed;
         differences.push(file_difference(MANIFEST, kind, None, None, message));
     };
+    let dumps = manifest.files.iter().filter(|file| file.kind == FileKind::Dump).count();
+    if (dumps == 0) != manifest.format.is_objects() {
+        wrong(format!("the manifest says format `{}`, and has {dumps} dumps", manifest.format));
+    }
+    if !manifest.format.is_objects() {
+        return differences;
+    }
     let mut named: BTreeSet<&str> = BTreeSet::new();
     for table in manifest.contents.tables.iter().filter(|it| it.data != TableData::None) {
         let name = table.table_name();

@@ -3,8 +3,8 @@
 use engine::context::StepContext;
 use model::proof::{self, Level};
 use model::set::compare::compare;
-use model::set::layout::SCHEMA;
-use model::set::manifest::{FileKind, Program};
+use model::set::layout::{DIRECTORY, SCHEMA};
+use model::set::manifest::{FileKind, Format, Program};
 use model::set::{Difference, DifferenceKind};
 use model::step_error::{ErrorClass, StepError};
 
@@ -19,7 +19,7 @@ use crate::pg::jobs;
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, ClientProgram};
 use crate::pg::restore::scratch::{Scratch, Use};
-use crate::pg::restore::{Options, Restore, stage};
+use crate::pg::restore::{Options, Restore, stage, stage_dump};
 use crate::pg::target::Target;
 use crate::store::{LoadedSet, Store};
 
@@ -95,7 +95,27 @@ impl<'a> Climb<'a> {
         for kind in [FileKind::Schema, FileKind::Blobs] {
             differences.extend(self.table_of_contents(kind).await?);
         }
+        if matches!(self.set.manifest.format, Format::Custom | Format::Directory) {
+            differences.extend(self.whole_archive().await?);
+        }
         Ok(differences)
+    }
+
+    /// Whether `pg_restore` reads the dump to its end.
+    async fn whole_archive(&self) -> Result<Option<Difference>, StepError> {
+        let staged = stage_dump(self.ctx, self.store, self.set, &self.meter).await?;
+        let args = ["--file=/dev/null".to_owned(), staged.path().to_string_lossy().into_owned()];
+        let reading = programs::output_offline(self.ctx, "pg_restore", &args);
+        self.judge(self.meter.while_running("read the dump", reading).await)
+    }
+
+    /// A program that refuses the set says something about the set.
+    fn judge<T>(&self, read: Result<T, StepError>) -> Result<Option<Difference>, StepError> {
+        match read {
+            Ok(_) => Ok(None),
+            Err(error) if error.class == ErrorClass::Permanent => Ok(Some(self.refused(&error))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether `pg_restore` understands an archive of the set.
@@ -104,11 +124,7 @@ impl<'a> Climb<'a> {
             return Ok(None);
         };
         let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
-        match programs::output_offline(self.ctx, "pg_restore", &args).await {
-            Ok(_) => Ok(None),
-            Err(error) if error.class == ErrorClass::Permanent => Ok(Some(refused(&error))),
-            Err(error) => Err(error),
-        }
+        self.judge(programs::output_offline(self.ctx, "pg_restore", &args).await)
     }
 
     async fn restore(&mut self) -> Result<Vec<Difference>, StepError> {
@@ -125,7 +141,8 @@ impl<'a> Climb<'a> {
             endpoint: server.endpoint,
             database: scratch.target().dbname.clone(),
         });
-        let program = ClientProgram::find(self.ctx, "pg_restore").await?;
+        let program = if manifest.format == Format::Plain { "psql" } else { "pg_restore" };
+        let program = ClientProgram::find(self.ctx, program).await?;
         let (name, version) = (program.name.to_owned(), program.version);
         self.finding.programs.push(Program { name, version, arguments: Vec::new() });
         let scratch = self.scratch.insert(scratch);
@@ -138,11 +155,8 @@ impl<'a> Climb<'a> {
             set: self.set,
             options,
         };
-        match restore.run().await {
-            Ok(()) => Ok(Vec::new()),
-            Err(error) if error.class == ErrorClass::Permanent => Ok(vec![refused(&error)]),
-            Err(error) => Err(error),
-        }
+        let restored = restore.run().await;
+        Ok(self.judge(restored)?.into_iter().collect())
     }
 
     async fn compare(&mut self, level: Level) -> Result<Vec<Difference>, StepError> {
@@ -172,6 +186,22 @@ impl<'a> Climb<'a> {
         Ok(differences)
     }
 
+    /// The scratch server took the set apart and refused something in it.
+    fn refused(&self, error: &StepError) -> Difference {
+        let said: Vec<&str> = [&error.message]
+            .into_iter()
+            .chain(error.causes.iter().take(3))
+            .map(String::as_str)
+            .collect();
+        let message = format!("the set does not restore: {}", said.join(": "));
+        let dump = self.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+        let object = match self.set.manifest.format {
+            Format::Directory => DIRECTORY,
+            _ => dump.map_or(SCHEMA, |file| file.path.as_str()),
+        };
+        file_difference(object, DifferenceKind::Changed, None, None, message)
+    }
+
     /// Drops the copy, whatever happened.
     pub(super) async fn clear(&mut self) {
         if let Some(scratch) = self.scratch.take() {
@@ -183,15 +213,4 @@ impl<'a> Climb<'a> {
     pub(super) fn into_finding(self) -> Finding {
         self.finding
     }
-}
-
-/// The scratch server took the set apart and refused something in it.
-fn refused(error: &StepError) -> Difference {
-    let said: Vec<&str> = [&error.message]
-        .into_iter()
-        .chain(error.causes.iter().take(3))
-        .map(String::as_str)
-        .collect();
-    let message = format!("the set does not restore: {}", said.join(": "));
-    file_difference(SCHEMA, DifferenceKind::Changed, None, None, message)
 }
