@@ -129,17 +129,20 @@ impl<'a> Expansion<'a> {
         }
     }
 
+    /// One item of a group; of one whose items are not written out, whatever its name.
     fn item(&self, group: &Found<'a>, id: &str, literal: bool) -> Option<Found<'a>> {
+        if ["outputs", "status"].contains(&id) {
+            return None;
+        }
         let named = |at: &usize| self.steps[*at].item.as_ref().is_some_and(|item| item.id == id);
-        let at = group.steps.clone().find(named)?;
-        Some(Found {
-            steps: at..at + 1,
-            sort: Sort::One,
-            id: self.steps[at].id.clone(),
-            length: 2,
-            loose: !literal,
-            ..group.clone()
-        })
+        let at = group.steps.clone().find(named);
+        let steps = match at {
+            Some(at) => at..at + 1,
+            None if literal => return None,
+            None => 0..0,
+        };
+        let id = format!("{}.{id}", group.id);
+        Some(Found { steps, sort: Sort::One, id, length: 2, loose: !literal, ..group.clone() })
     }
 
     /// The place among the steps of a part's text.

@@ -179,7 +179,8 @@ impl<'a> Names<'a> {
             _ if found.loose => Err(Box::new(loose(&name, at))),
             (Sort::Part(inner), Some(next)) if !["outputs", "status"].contains(&next) => {
                 let known = self.expansion.parts[inner].runbook.step_ids();
-                Err(unknown(&format!("step of `{name}`"), next, &known, at))
+                let problem = undefined(format!("`{name}` has no step `{next}`"));
+                Err(Box::new(problem.help(suggest::one_of(next, &known))))
             }
             (Sort::Part(_), _) => {
                 let problem = undefined(format!("`{name}` is a runbook and has no outputs"));
@@ -257,7 +258,9 @@ fn known_field(item: &Item, name: Option<&str>, at: SourceSpan) -> Result<(), Bo
         return Ok(());
     }
     let known: Vec<&str> = fields.keys().map(String::as_str).collect();
-    Err(unknown(&format!("field of `{}`", item.name), name, &known, at))
+    let message = format!("`{}` has no `{name}`", item.name);
+    let problem = Diagnostic::error(code::UNDEFINED, at, message);
+    Err(Box::new(problem.help(suggest::one_of(name, &known))))
 }
 
 impl Runbook {
