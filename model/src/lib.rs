@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod document;
 pub mod effect;
 pub mod footprint;
+pub mod graph;
 pub mod hex;
 pub mod ids;
 pub mod journal;
