@@ -1,8 +1,15 @@
 //! The command line: clap types only. What they mean is resolved in `settings`.
 
+mod discover;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+
+use crate::completing;
+
+pub(crate) use discover::{Completions, Explain, Graph, GraphFormat, Init, Man, Steps};
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 done · 1 run failed · 2 invalid usage or runbook (nothing was executed)
@@ -55,6 +62,11 @@ pub(crate) enum Format {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a daily backup of a database: asks a few questions, or takes flags.
+    #[command(after_help = "Examples:\n  runbook init\n  \
+                      runbook init --yes --database-url-env DATABASE_URL --store /var/backups/app\n  \
+                      runbook init --yes --host db1 --dbname app --user backup --hour 3 --slack")]
+    Init(Init),
     /// Check runbooks; every problem in one pass, nothing is executed.
     #[command(after_help = "Example:\n  runbook validate runbooks/*.yaml")]
     Validate(Validate),
@@ -63,6 +75,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown"
     )]
     Plan(Plan),
+    /// Look whether everything that a run needs is there; nothing is executed.
+    #[command(
+        after_help = "Example:\n  runbook preflight daily-backup.yaml -p store=file:///backups"
+    )]
+    Preflight(Preflight),
     /// Run a runbook, journalled step by step.
     #[command(
         after_help = "Examples:\n  runbook run runbooks/daily-backup.yaml -p store=file:///backups\n  \
@@ -98,6 +115,10 @@ pub(crate) enum Command {
     /// List the step kinds, or show one with its inputs, outputs and an example.
     #[command(after_help = "Example:\n  runbook steps pg.dump")]
     Steps(Steps),
+    /// Draw a runbook: what runs after what, by phase.
+    #[command(after_help = "Examples:\n  runbook graph runbooks/daily-backup.yaml\n  \
+                      runbook graph full-restore.yaml -p source=app -p database=again --format svg > plan.svg")]
+    Graph(Graph),
     /// Print the JSON Schema of a runbook.
     #[command(after_help = "Example:\n  runbook schema > schemas/runbook.schema.json")]
     Schema,
@@ -105,8 +126,15 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  runbook explain RB0231")]
     Explain(Explain),
     /// Print completions for a shell.
-    #[command(after_help = "Example:\n  source <(runbook completions bash)")]
+    #[command(after_help = "Examples:\n  source <(runbook completions bash)\n  \
+                      runbook completions zsh > ~/.zfunc/_runbook\n  \
+                      runbook completions fish > ~/.config/fish/completions/runbook.fish")]
     Completions(Completions),
+    /// Print the manual page, or write one for every command into a folder.
+    #[command(
+        after_help = "Examples:\n  runbook man | man -l -\n  runbook man --out /usr/local/share/man/man1"
+    )]
+    Man(Man),
 }
 
 /// Parameters of the runbook.
@@ -120,7 +148,7 @@ pub(crate) struct Params {
 #[derive(Debug, Args)]
 pub(crate) struct Validate {
     /// Runbooks to check.
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) files: Vec<PathBuf>,
     /// How problems are printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -128,9 +156,18 @@ pub(crate) struct Validate {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Preflight {
+    /// The runbook.
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) params: Params,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Plan {
     /// The runbook.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) params: Params,
@@ -156,7 +193,7 @@ pub(crate) enum PlanFormat {
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// The runbook.
-    #[arg(value_name = "FILE")]
+    #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) params: Params,
@@ -202,7 +239,7 @@ impl Attended {
 #[derive(Debug, Args)]
 pub(crate) struct RunRef {
     /// The run's id or a unique prefix; without it, the only open run.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(completing::runs))]
     pub(crate) run: Option<String>,
 }
 
@@ -228,7 +265,7 @@ pub(crate) struct Runs {
 #[derive(Debug, Args)]
 pub(crate) struct Logs {
     /// The run's id or a unique prefix.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(completing::runs))]
     pub(crate) run: String,
     /// Only this step.
     #[arg(value_name = "STEP")]
@@ -239,7 +276,7 @@ pub(crate) struct Logs {
 #[command(group = clap::ArgGroup::new("resolution").required(true).args(["applied", "not_applied"]))]
 pub(crate) struct Resolve {
     /// The run's id or a unique prefix.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(completing::runs))]
     pub(crate) run: String,
     /// The step in doubt.
     #[arg(value_name = "STEP")]
@@ -273,7 +310,7 @@ pub(crate) struct Cancel {
 #[derive(Debug, Args)]
 pub(crate) struct Report {
     /// The run's id or a unique prefix; without it, the newest run.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = ArgValueCompleter::new(completing::runs))]
     pub(crate) run: Option<String>,
     /// How the report is printed.
     #[arg(long, value_enum, default_value_t = ReportFormat::Markdown)]
@@ -330,33 +367,6 @@ pub(crate) struct BackupsShow {
     pub(crate) format: Format,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Steps {
-    /// A step kind.
-    #[arg(value_name = "KIND")]
-    pub(crate) kind: Option<String>,
-    /// How it is printed.
-    #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
-    pub(crate) format: PlanFormat,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Explain {
-    /// The code, as an error prints it; without it, all codes are listed.
-    #[arg(value_name = "CODE")]
-    pub(crate) code: Option<String>,
-    /// How it is printed.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Completions {
-    /// The shell.
-    #[arg(value_enum)]
-    pub(crate) shell: clap_complete::Shell,
-}
-
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write it as `name=value`")?;
     Ok((name.to_owned(), value.to_owned()))
@@ -366,3 +376,6 @@ fn timestamp(text: &str) -> Result<jiff::Timestamp, String> {
     text.parse()
         .map_err(|_| "write it as RFC 3339 with a zone, such as `2026-11-20T02:00:00Z`".to_owned())
 }
+
+#[cfg(test)]
+mod tests;

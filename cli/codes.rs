@@ -87,6 +87,24 @@ const OWN: &[CodeInfo] = &[
         "The folder that the URL names does not exist. A command that only looks does not make it.",
         "runbook backups list --store file:///no/such/folder",
     ),
+    CodeInfo::new(
+        "RB0960",
+        "which database is not said",
+        "`runbook init` needs a variable with the database's URL, or at least its name.",
+        "env -u DATABASE_URL runbook init --yes",
+    ),
+    CodeInfo::new(
+        "RB0961",
+        "the file exists already",
+        "`runbook init` overwrites nothing unless you say `--force`.",
+        "runbook init --yes --dbname app; runbook init --yes --dbname app",
+    ),
+    CodeInfo::new(
+        "RB0962",
+        "an answer cannot be used",
+        "What was said to `runbook init` is not a port, an hour, the name of a variable, or cannot stand in a runbook.",
+        "runbook init --yes --database-url-env postgresql://db/app",
+    ),
 ];
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 pub(crate) mod backups;
 pub(crate) mod completions;
 pub(crate) mod explain;
+pub(crate) mod graph;
+pub(crate) mod init;
 pub(crate) mod logs;
+pub(crate) mod man;
 pub(crate) mod plan;
+pub(crate) mod preflight;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod run;

@@ -3,8 +3,10 @@
 mod cli;
 mod codes;
 mod commands;
+mod completing;
 mod exit;
 mod failure;
+mod init;
 mod people;
 mod runbook_file;
 mod settings;
@@ -13,7 +15,8 @@ mod signals;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::env::CompleteEnv;
 
 use cli::{Backups, Cli, Command};
 use exit::Exit;
@@ -22,6 +25,8 @@ use settings::Settings;
 use show::print;
 
 fn main() -> ExitCode {
+    // A shell asks what may stand here; the program answers and ends.
+    CompleteEnv::with_factory(Cli::command).var(commands::completions::ASKS).complete();
     // Fails only when a provider is there already.
     rustls::crypto::ring::default_provider().install_default().ok();
     let cli = Cli::parse();
@@ -40,8 +45,10 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
     match command {
+        Command::Init(args) => commands::init::init(&args, settings),
         Command::Validate(args) => commands::validate::validate(&args, settings),
         Command::Plan(args) => commands::plan::plan(&args, settings),
+        Command::Preflight(args) => commands::preflight::preflight(&args, settings),
         Command::Run(args) => commands::run::run(args, settings),
         Command::Resume(args) => commands::run::resume(&args, settings),
         Command::Report(args) => commands::report::report(&args, settings),
@@ -57,9 +64,11 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
             runtime()?.block_on(commands::backups::show(&args))
         }
         Command::Steps(args) => commands::steps::steps(&args),
+        Command::Graph(args) => commands::graph::graph(&args, settings),
         Command::Schema => Ok(commands::schema::schema()),
         Command::Explain(args) => commands::explain::explain(&args),
         Command::Completions(args) => Ok(commands::completions::completions(&args)),
+        Command::Man(args) => commands::man::man(&args),
     }
 }
 

@@ -81,6 +81,16 @@ pub async fn run(
     outcome
 }
 
+/// Looks for what a run of `plan` needs and stops there; tells what was looked at, in words.
+pub async fn preflight_only(
+    plan: Plan,
+    start: Start,
+    probes: &dyn Probes,
+) -> Result<Vec<String>, EngineError> {
+    let created = created(plan, start, Mode::Plan, &RealClock)?;
+    preflight(&Arc::new(created), probes, &Redactor::default()).await
+}
+
 /// Takes a run over. What was running when its process died is observed first; a finished run
 /// only tells its status.
 pub async fn resume(

@@ -75,15 +75,11 @@ pub async fn preflight(
     let steps: Vec<&PlanStep> =
         created.plan.steps.iter().filter(|step| may_run(step, &scope)).collect();
     findings.secrets(&created.plan, &steps, redactor).await;
-    if findings.problems.is_empty() {
-        let renderer = Renderer::new(Arc::clone(created), scope, &[], redactor.clone()).await;
-        let renderer = renderer.expect("no secret is read yet");
-        let servers = findings.connections(&steps, &renderer, probes).await;
-        findings.stores(&steps, &renderer, probes).await;
-        findings.tools(&steps, &servers).await;
-    } else {
-        findings.tools(&steps, &BTreeMap::new()).await;
-    }
+    let renderer = Renderer::new(Arc::clone(created), scope, &[], redactor.clone()).await;
+    let renderer = renderer.expect("no secret is read yet");
+    let servers = findings.connections(&steps, &renderer, probes).await;
+    findings.stores(&steps, &renderer, probes).await;
+    findings.tools(&steps, &servers).await;
     findings.verdict(redactor)
 }
 
@@ -232,7 +228,12 @@ impl Findings {
     fn refused(&mut self, what: &str, error: &StepError) {
         let parts = std::iter::once(&error.message).chain(&error.causes);
         let parts: Vec<&str> = parts.map(String::as_str).collect();
-        let message = format!("{what}{}", parts.join(": "));
+        let why = parts.join(": ");
+        // A secret that several connections need is missed once.
+        if self.problems.iter().any(|problem| problem.message == why) {
+            return;
+        }
+        let message = format!("{what}{why}");
         let problem = EngineError::new(error.code.clone(), Obstacle::Preflight, message);
         self.problems.push(EngineError { hint: error.hint.clone(), ..problem });
     }

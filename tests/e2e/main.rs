@@ -8,6 +8,7 @@
 mod bad_input;
 mod bed;
 mod daily_backup;
+mod discover;
 mod faults;
 mod kill;
 mod output;

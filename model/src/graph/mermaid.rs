@@ -6,8 +6,7 @@ use std::fmt::{self, Write as _};
 use super::{Graph, Node};
 use crate::effect::Effect;
 
-const CLASSES: &str = "\
-    classDef reversible stroke:#2563eb
+const CLASSES: &str = "    classDef reversible stroke:#2563eb
     classDef destructive stroke:#dc2626,stroke-width:3px
     classDef irreversible stroke:#dc2626,stroke-width:3px,stroke-dasharray:6 3
 ";

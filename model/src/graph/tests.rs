@@ -74,7 +74,7 @@ flowchart TD
     n2 --> n3
     n3 -. undo .-> n4
 ";
-    assert_eq!(mermaid(&sample()).split("classDef").next(), Some(expected));
+    assert_eq!(mermaid(&sample()).split("    classDef").next(), Some(expected));
 }
 
 /// What another reader of the language finds: nodes with their labels, and arrows.
