@@ -143,3 +143,33 @@ fn a_question_on_a_terminal_that_is_gone_stays_open() {
     let status = bed.runbook(&["status", "--exit-code"]).expect(5).stdout;
     assert!(status.contains("waiting_for_approval"), "{status}");
 }
+
+#[test]
+fn init_asks_for_what_no_flag_says() {
+    let bed = Bed::with("select 1");
+    let terminal = Terminal::start(&bed, "init --slack --hour 5");
+    for (question, answer) in
+        [("with the URL of the database, or `-` for its parts [-]:", "PROD URL"), ("ended=2", "")]
+    {
+        terminal.wait_for(question);
+        terminal.types(answer);
+    }
+    drop(terminal);
+    let terminal = Terminal::start(&bed, "init --slack --hour 5");
+    for (question, answer) in [
+        ("with the URL of the database, or `-` for its parts [-]:", ""),
+        ("host, or the folder of its unix socket:", "db.example.com"),
+        ("port:", ""),
+        ("name of the database:", "app"),
+        ("role to log in as:", "backup"),
+        ("folder of the store [", "kept"),
+        ("ended=0", ""),
+    ] {
+        terminal.wait_for(question);
+        terminal.types(answer);
+    }
+    let text = std::fs::read_to_string(bed.folder().join("daily-backup.yaml")).unwrap();
+    let prod = "prod: {host: \"db.example.com\", user: \"backup\", dbname: \"app\"}\n";
+    assert!(text.contains(prod), "{text}");
+    assert!(text.contains("/kept\"\n"), "{text}");
+}

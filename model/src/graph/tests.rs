@@ -77,13 +77,12 @@ flowchart TD
     assert_eq!(mermaid(&sample()).split("    classDef").next(), Some(expected));
 }
 
+/// Names with labels, or pairs of names.
+type Pairs = Vec<(String, String)>;
+
 /// What another reader of the language finds: nodes with their labels, and arrows.
-fn read_dot(text: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
-    fn collect(
-        list: &ast::StmtList,
-        nodes: &mut Vec<(String, String)>,
-        arrows: &mut Vec<(String, String)>,
-    ) {
+fn read_dot(text: &str) -> (Pairs, Pairs) {
+    fn collect(list: &ast::StmtList, nodes: &mut Pairs, arrows: &mut Pairs) {
         for statement in &list.list {
             match statement {
                 ast::Stmt::Node(node) => {
@@ -184,7 +183,7 @@ proptest! {
         let flowchart = mermaid(&graph);
         let lines = flowchart.lines().filter(|line| line.trim_start().starts_with('n')).count();
         prop_assert_eq!(lines, many + many - 1, "{}", flowchart);
-        prop_assert!(!flowchart.contains("&"));
+        prop_assert!(!flowchart.contains('&'));
         for line in flowchart.lines().filter(|line| line.contains('"')) {
             prop_assert_eq!(line.matches('"').count(), 2, "{}", line);
         }
