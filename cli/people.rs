@@ -9,6 +9,7 @@ use model::approval::{Answer, Decision};
 use model::plan::Plan;
 
 use crate::cli::Attended;
+use crate::show::live::Screen;
 use crate::show::print;
 
 /// A person sits at the terminal, and is waited for.
@@ -48,6 +49,24 @@ pub(crate) fn approver(attended: &Attended) -> Option<Arc<dyn Approver>> {
         return Some(Arc::new(Yes));
     }
     may_be_asked(attended).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
+}
+
+/// Gives the terminal to a question while it is open, and what it draws otherwise a rest.
+pub(crate) struct OnScreen {
+    pub(crate) screen: Screen,
+    pub(crate) approver: Arc<dyn Approver>,
+}
+
+impl Approver for OnScreen {
+    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
+        let screen = self.screen.clone();
+        Box::pin(async move {
+            let talk = tokio::task::spawn_blocking(move || screen.talk()).await;
+            let answer = self.approver.ask(question).await;
+            drop(talk);
+            answer
+        })
+    }
 }
 
 /// Says yes in the starter's name; it counts only where the starter may answer.

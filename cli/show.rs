@@ -4,6 +4,7 @@ pub(crate) mod amount;
 pub(crate) mod fields;
 pub(crate) mod kind;
 pub(crate) mod lines;
+pub(crate) mod live;
 pub(crate) mod plan;
 pub(crate) mod print;
 pub(crate) mod report;

@@ -7,14 +7,17 @@ use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::state_folder::StateFolder;
 use model::ids::RunId;
+use model::journal::Record;
 use model::run::state::RunStatus;
 
 use crate::cli::{Attended, Format, Plan, PlanFormat, Resume, Run};
 use crate::commands;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::people::OnScreen;
 use crate::runbook_file::RunbookFile;
 use crate::settings::Settings;
+use crate::show::live::{Live, Screen};
 use crate::show::print;
 use crate::show::stream::{JsonLines, Lines};
 use crate::{people, signals};
@@ -39,7 +42,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     };
     let state = settings.state()?;
     crate::runtime()?.block_on(async {
-        let with = surroundings(&state, settings, &args.attended)?;
+        let with = surroundings(&state, settings, &args.attended, &[])?;
         Ok(ended(&modes::run(plan, start, with).await?))
     })
 }
@@ -57,7 +60,8 @@ pub(crate) fn take_over(
 ) -> Result<Exit, Failure> {
     let state = settings.state()?;
     crate::runtime()?.block_on(async {
-        let with = surroundings(&state, settings, attended)?;
+        let past = state.events(run)?;
+        let with = surroundings(&state, settings, attended, &past)?;
         Ok(ended(&modes::resume(run, engine::environment::login(), with).await?))
     })
 }
@@ -66,19 +70,27 @@ fn surroundings<'a>(
     state: &'a StateFolder,
     settings: &Settings,
     attended: &Attended,
+    past: &[Record],
 ) -> Result<Surroundings<'a>, Failure> {
-    let observer: Box<dyn Observer> = match attended.format {
-        Format::Text => Box::new(Lines::new(settings.colour, settings.terminal)),
-        Format::Json => Box::new(JsonLines),
+    let drawn = attended.format == Format::Text && settings.terminal;
+    let screen = drawn.then(|| Screen::new(settings.colour, settings.unicode, state));
+    let observer: Box<dyn Observer> = match (&screen, attended.format) {
+        (Some(screen), _) => Box::new(Live::new(screen, past)),
+        (None, Format::Text) => Box::new(Lines::new(settings.colour)),
+        (None, Format::Json) => Box::new(JsonLines),
     };
-    let cancels = signals::cancels().map_err(|error| {
+    let cancels = signals::cancels(screen.clone()).map_err(|error| {
         Failure::new(Exit::Bug, "RB0910", "signals cannot be received").why(error)
     })?;
+    let approver = people::approver(attended).map(|approver| match screen {
+        Some(screen) => Arc::new(OnScreen { screen, approver }),
+        None => approver,
+    });
     Ok(Surroundings {
         registry: steps::REGISTRY,
         state,
         probes: Arc::new(steps::probes::Looks),
-        approver: people::approver(attended),
+        approver,
         observers: vec![observer],
         cancels: Some(cancels),
         orphans: Orphans::Wait,

@@ -35,6 +35,14 @@ pub(crate) fn line(event: &Event) -> Option<Line> {
     Some(Line { step: event.step().map(ToString::to_string), tone, text })
 }
 
+/// The line of an event that is worth more than the picture of a live view shows of it: what went
+/// wrong, what people said.
+pub(crate) fn news(event: &Event) -> Option<Line> {
+    let people = matches!(event, Event::ApprovalAnswered { .. } | Event::StepResolved { .. });
+    let end = matches!(event, Event::RunFinished { .. });
+    line(event).filter(|line| people || (!end && matches!(line.tone, Tone::Warn | Tone::Bad)))
+}
+
 fn of_run(event: &Event) -> Option<(Tone, String)> {
     Some(match event {
         Event::RunCreated(created) => {
@@ -79,10 +87,15 @@ fn of_attempt(event: &Event) -> Option<(Tone, String)> {
 
 fn ended(end: &AttemptEnd) -> String {
     match end {
-        // The whole error follows when the step has failed for good.
-        AttemptEnd::Failed { error } => {
-            format!("attempt failed: [{}] {}", error.code, short(&error.message))
-        }
+        AttemptEnd::Failed { .. } => format!("attempt failed: {}", why(end)),
+        _ => why(end),
+    }
+}
+
+/// Why an attempt ended without success; the whole error follows when the step has failed for good.
+pub(crate) fn why(end: &AttemptEnd) -> String {
+    match end {
+        AttemptEnd::Failed { error } => format!("[{}] {}", error.code, short(&error.message)),
         AttemptEnd::TimedOut { limit } => format!("no answer within {limit}"),
         AttemptEnd::Stalled { limit } => format!("no progress for {limit}"),
     }
@@ -152,15 +165,20 @@ fn of_people(event: &Event) -> Option<(Tone, String)> {
     })
 }
 
-/// The scalar outputs on one line.
 fn summary(output: &Value) -> String {
+    let scalars = scalars(output);
+    if scalars.is_empty() { scalars } else { format!(": {scalars}") }
+}
+
+/// The first scalar outputs on one line: `set=... rows=3`.
+pub(crate) fn scalars(output: &Value) -> String {
     let Some(map) = output.as_object() else { return String::new() };
     let scalar = |value: &Value| value.is_string() || value.is_number() || value.is_boolean();
     let short =
         map.iter().filter(|(_, value)| scalar(value) && value.to_string().len() <= 80).take(5);
     let pairs: Vec<String> =
         short.map(|(name, value)| format!("{name}={}", unquoted(value))).collect();
-    if pairs.is_empty() { String::new() } else { format!(": {}", pairs.join(" ")) }
+    pairs.join(" ")
 }
 
 fn unquoted(value: &Value) -> String {

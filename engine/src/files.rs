@@ -24,6 +24,16 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     std::fs::read_to_string(path)
 }
 
+/// The last bytes of a file, at most `most` of them.
+pub fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(most)))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// The names in a folder, sorted; none when the folder does not exist.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(path) {

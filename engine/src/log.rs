@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use model::hex::hex;
+use model::ids::StepId;
 use model::run::event::LogDigest;
 use sha2::{Digest, Sha256};
 
@@ -16,6 +17,15 @@ pub const FOLDER: &str = "logs";
 
 /// A log holds at most this many bytes; what follows is left out, and that is recorded.
 pub const LIMIT: u64 = 256 << 20;
+
+/// Where the log of an attempt lies, below the folder of its run.
+pub fn path(run: &Path, step: &StepId, attempt: u32) -> PathBuf {
+    run.join(name(step.as_str(), attempt))
+}
+
+fn name(step: &str, attempt: u32) -> String {
+    format!("{FOLDER}/{step}.{attempt}.log")
+}
 
 /// The log of one attempt. A log that cannot be written is cut short, and that is recorded: it
 /// never stops a step.
@@ -36,7 +46,7 @@ impl StepLog {
     }
 
     fn with_limit(run: &Path, step: &str, attempt: u32, redactor: Redactor, limit: u64) -> Self {
-        let name = format!("{FOLDER}/{step}.{attempt}.log");
+        let name = name(step, attempt);
         let created = files::create_folder(&run.join(FOLDER));
         let file = created.and_then(|()| files::create_private(&run.join(&name))).ok();
         let (masker, digest, truncated) = (Masker::new(redactor), Sha256::new(), file.is_none());

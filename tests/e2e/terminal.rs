@@ -21,13 +21,15 @@ impl<'a> Terminal<'a> {
             "trap : HUP; {} {args}; code=$?; echo $code > ended; echo ended=$code && sleep 60",
             env!("CARGO_BIN_EXE_runbook")
         );
-        terminal.tmux(&["new-session", "-d", "-x", "80", "-y", "24", "-e", &state, &command]);
+        let locale = ["-e", "LC_ALL=C.UTF-8"];
+        let session = ["new-session", "-d", "-x", "80", "-y", "24", "-e", &state];
+        terminal.tmux(&[&session[..], &locale, &[&command]].concat());
         terminal
     }
 
     fn tmux(&self, args: &[&str]) -> Output {
         let mut tmux = Command::new("tmux");
-        tmux.args(["-L", &self.name]).args(args).current_dir(self.bed.folder());
+        tmux.args(["-u", "-L", &self.name]).args(args).current_dir(self.bed.folder());
         let output = tmux.output().expect("tmux runs; install it with `apt-get install tmux`");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         output
@@ -126,7 +128,7 @@ fn a_run_with_a_bar_on_the_screen_outlives_its_terminal() {
     let bed = Bed::with("select 1");
     let file = bed.write("naps.yaml", NAPS);
     let terminal = Terminal::start(&bed, &format!("run {file}"));
-    terminal.wait_for("one           started");
+    terminal.wait_for("● one");
     drop(terminal);
     assert_eq!(ended(&bed), "0");
     assert_eq!(of_type(&bed.journal(), "step_succeeded").len(), 2);

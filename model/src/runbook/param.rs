@@ -63,8 +63,6 @@ pub(super) struct Bound {
     pub(super) values: IndexMap<String, Value>,
     /// Parameters whose value only stands for any value of their type.
     pub(super) sampled: HashSet<String>,
-    /// The values are assumed, for a check without parameters.
-    pub(super) assumed: bool,
 }
 
 pub(crate) const PARAM: Keys = Keys {
@@ -74,7 +72,7 @@ pub(crate) const PARAM: Keys = Keys {
 };
 
 /// Names that mean something inside a template.
-pub(super) const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 15] = [
     "params", "vars", "run", "steps", "secrets", "loop", "true", "false", "none", "not", "and",
     "or", "in", "is", "if",
 ];
@@ -169,19 +167,8 @@ impl Param {
         })
     }
 
-    /// A value of the declared type.
-    pub(super) fn read_value(&self, node: &Node) -> Result<Value, NodeError> {
-        self.kind.value(node)
-    }
-
-    /// Stands for any value.
-    pub(super) fn sample(&self) -> Value {
-        let first = self.allowed.as_ref().and_then(|allowed| allowed.first());
-        first.or(self.min.as_ref()).cloned().unwrap_or_else(|| self.kind.sample())
-    }
-
     /// Why a value of the right type is not allowed.
-    pub(super) fn refusal(&self, value: &Value) -> Option<String> {
+    fn refusal(&self, value: &Value) -> Option<String> {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if let Some(allowed) = self.allowed.as_ref().filter(|allowed| !allowed.contains(value)) {
             let names: Vec<_> = allowed
@@ -293,12 +280,13 @@ pub(super) fn check_declaration(
 
 /// Values for a check without parameters: defaults, and samples of what is required.
 pub(super) fn samples(params: &Named<Param>) -> Bound {
-    let mut bound = Bound { assumed: true, ..Bound::default() };
+    let mut bound = Bound::default();
     for (name, Declared { value: param, .. }) in params {
         let absent = (!param.required).then_some(Value::Null);
         let value = param.default.clone().or(absent).unwrap_or_else(|| {
             bound.sampled.insert(name.clone());
-            param.sample()
+            let first = param.allowed.as_ref().and_then(|allowed| allowed.first());
+            first.or(param.min.as_ref()).cloned().unwrap_or_else(|| param.kind.sample())
         });
         bound.values.insert(name.clone(), value);
     }
