@@ -143,6 +143,36 @@ codes! {
     UNUSED = "RB0240", "declared and never used",
         "Remove it, or use it: it may be misspelt elsewhere.",
         "params:\n  tabel: {type: string}";
+    FOREACH = "RB0260", "a `foreach` that cannot be used",
+        "`foreach` makes one step of each item: `foreach: {items: [users, orders], as: table, max_parallel: 2}`. Inside that step, and nowhere else, templates read the item by the name in `as`.",
+        "foreach: {items: [users], as: params}";
+    ITEMS = "RB0261", "items that are not known before the run",
+        "The steps of a plan are known before it starts, so `items` is a list that is written out, or one whole `{{ params.x }}` that is a list.",
+        "foreach: {items: \"{{ steps.list.outputs.names }}\", as: name}";
+    ITEM_ID = "RB0262", "items that give no ids of their own",
+        "The step of an item is called after it: `dump.users`. The part behind the dot is the item in lower case with `_` for all other characters; for a mapping it comes from its `id`, else its `name`. No two items may give the same part.",
+        "foreach: {items: [a-b, a_b], as: name}";
+    TOO_MANY_ITEMS = "RB0263", "too many items",
+        "All `foreach` of a plan together make at most 1,000 steps. Hand a longer list to one step, or split the runbook.",
+        "foreach: {items: \"{{ params.thousands }}\", as: name}";
+    LIST_OF_OUTPUTS = "RB0264", "one of the outputs of a `foreach`",
+        "`steps.<id>.outputs` of a step with `foreach` is a list with the outputs of each item, in their order. It is used as a whole, or in a loop: which place in the list an item has would change with the items.",
+        "text: \"{{ steps.dump.outputs[0].rows }}\"";
+    INCLUDE = "RB0265", "a `runbook.include` that cannot be used",
+        "`runbook.include` stands for the steps of another runbook: `with: {file: failback.yaml, params: {...}}`. It never runs itself, so that it takes `id`, `uses`, `with` and `needs` only.",
+        "uses: runbook.include\ntimeout: 5m";
+    INCLUDED_FILE = "RB0266", "an included runbook that cannot be read",
+        "`file` is relative to the runbook that includes it and may not leave the folder of the runbook that was given on the command line: neither by `..`, nor by an absolute path, nor by a symbolic link.",
+        "with: {file: ../other/failback.yaml}";
+    INCLUDE_CYCLE = "RB0267", "runbooks that include each other",
+        "A runbook that includes itself, directly or through others, would never end. Inclusions are at most 8 deep, and at most 100 in all.",
+        "with: {file: itself.yaml}";
+    INCLUDED_PARAMS = "RB0268", "parameters that an included runbook does not take",
+        "`with.params` gives the included runbook the parameters it declares: literals, or templates over the parameters of the including runbook, which are known before the run.",
+        "with: {file: failback.yaml, params: {regoin: us-east-1}}";
+    NOT_TAKEN_OVER = "RB0269", "a part of an included runbook that does nothing here",
+        "Only the steps of an included runbook are taken over, with its params, vars, secrets, connections, stores and defaults. What else it says holds when it is run by itself.",
+        "handlers: {failure: [...]}";
 }
 
 codes! {

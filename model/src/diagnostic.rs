@@ -1,12 +1,14 @@
 //! Problems of a runbook, and how they are shown.
 
 mod render;
+mod source;
 
 use serde_json::{Value, json};
 
 use crate::node::SourceSpan;
 
 pub use render::render;
+pub use source::{IncludedText, SourceText};
 
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,46 +89,17 @@ impl Diagnostic {
         self
     }
 
+    /// Moves its places: the text stands behind others.
+    pub(crate) fn shift(&mut self, by: usize) {
+        let also = self.also.as_mut().map(|(span, _)| span);
+        for span in std::iter::once(&mut self.span).chain(also) {
+            *span = span.start + by..span.end + by;
+        }
+    }
+
     /// It keeps the runbook from running.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
-    }
-}
-
-/// A file and where its lines begin.
-#[derive(Debug)]
-pub struct SourceText<'a> {
-    file: &'a str,
-    text: &'a str,
-    line_starts: Vec<usize>,
-}
-
-impl<'a> SourceText<'a> {
-    /// A file's name as it is shown, and its text.
-    pub fn new(file: &'a str, text: &'a str) -> Self {
-        let after_breaks = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self { file, text, line_starts: std::iter::once(0).chain(after_breaks).collect() }
-    }
-
-    /// Line and column of a byte, both from 1; the column counts characters.
-    pub fn position(&self, at: usize) -> (usize, usize) {
-        let at = self.floor(at);
-        let line = self.line_starts.partition_point(|start| *start <= at);
-        let start = self.line_starts[line - 1];
-        (line, self.text[start..at].chars().count() + 1)
-    }
-
-    /// The nearest place at or before `at` that is inside the text and between characters.
-    fn floor(&self, at: usize) -> usize {
-        self.text.floor_char_boundary(at)
-    }
-
-    /// The bytes of a line (from 1) without its break.
-    fn line(&self, number: usize) -> SourceSpan {
-        let start = self.line_starts[number - 1];
-        let end = self.line_starts.get(number).map_or(self.text.len(), |next| next - 1);
-        let line = self.text[start..end].trim_end_matches('\r');
-        start..start + line.len()
     }
 }
 
@@ -146,12 +119,15 @@ pub fn sort(problems: &mut Vec<Diagnostic>) {
 /// The problems as JSON: an object with `diagnostics` and the counts.
 pub fn to_json(problems: &[Diagnostic], source: &SourceText<'_>) -> Value {
     let place = |span: &SourceSpan| {
-        let (line, column) = source.position(span.start);
-        let (end_line, end_column) = source.position(span.end);
+        let (file, (line, column)) = (source.file(span.start), source.position(span.start));
+        let (end_line, end_column) = file.position(span.end);
         json!({
-            "file": source.file, "line": line, "column": column,
+            "file": file.name, "line": line, "column": column,
             "end_line": end_line, "end_column": end_column,
         })
+    };
+    let included = |span: &SourceSpan| -> Vec<Value> {
+        source.inclusions(span.start).iter().map(|span| place(span)).collect()
     };
     let one = |problem: &Diagnostic| {
         json!({
@@ -159,6 +135,7 @@ pub fn to_json(problems: &[Diagnostic], source: &SourceText<'_>) -> Value {
             "severity": problem.severity.word(),
             "message": problem.message,
             "place": (problem.span != NOWHERE).then(|| place(&problem.span)),
+            "included_at": included(&problem.span),
             "also": problem.also.as_ref().map(|(span, what)| {
                 json!({"place": place(span), "message": what})
             }),

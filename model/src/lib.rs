@@ -25,6 +25,7 @@ pub mod runbook;
 pub mod schema;
 pub mod secret;
 pub mod set;
+pub mod sources;
 pub mod sql;
 pub mod step_error;
 pub mod suggest;

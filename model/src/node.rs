@@ -95,6 +95,27 @@ impl Node {
         }
     }
 
+    /// Where a key of a mapping stands.
+    pub(crate) fn key_span(&self, key: &str) -> Option<&SourceSpan> {
+        match &self.value {
+            NodeValue::Map(entries) => entries.get(key).map(|entry| &entry.key_span),
+            _ => None,
+        }
+    }
+
+    /// Moves every place: the text stands behind others.
+    pub(crate) fn shift(&mut self, by: usize) {
+        self.span = self.span.start + by..self.span.end + by;
+        match &mut self.value {
+            NodeValue::Null | NodeValue::Scalar(_) => {}
+            NodeValue::List(items) => items.iter_mut().for_each(|item| item.shift(by)),
+            NodeValue::Map(entries) => entries.values_mut().for_each(|entry| {
+                entry.key_span = entry.key_span.start + by..entry.key_span.end + by;
+                entry.node.shift(by);
+            }),
+        }
+    }
+
     /// The text of a scalar.
     pub fn text(&self) -> Option<&str> {
         match &self.value {

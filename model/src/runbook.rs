@@ -2,9 +2,13 @@
 
 mod check;
 mod declare;
+mod expand;
 mod facts;
 mod fields;
+mod foreach;
+mod include;
 mod input;
+mod load;
 mod names;
 mod order;
 mod outputs;
@@ -13,18 +17,24 @@ mod scope;
 mod step;
 mod trial;
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde_json::Value;
 
 use crate::catalog::Catalog;
-use crate::diagnostic::{self, Diagnostic};
+use crate::diagnostic::{self, Diagnostic, IncludedText, SourceText};
 use crate::document;
-use crate::plan::{MAX_PARALLEL, Objectives, Plan, Retry, Source};
+use crate::plan::{Included, MAX_PARALLEL, Objectives, Plan, Retry, Source};
+use crate::sources::{NoSources, Sources};
 use crate::units::Span;
 
 use declare::{Broken, Declared, Named};
 pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
+use expand::{Expansion, Part};
 pub(crate) use fields::Keys;
+pub(crate) use foreach::FOREACH;
+pub use include::INCLUDE_KIND;
 pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
 pub(crate) use step::STEP;
@@ -34,6 +44,12 @@ use step::Step;
 #[derive(Debug)]
 pub struct Runbook {
     text: String,
+    /// The place of the text's first byte; those of included runbooks stand behind others.
+    base: usize,
+    /// How the file is shown; empty for the runbook itself.
+    file: String,
+    /// The runbooks it includes, by the place of the step.
+    inclusions: HashMap<usize, Inclusion>,
     header: Header,
     params: Named<Param>,
     secrets: Named<crate::plan::SecretSource>,
@@ -42,6 +58,13 @@ pub struct Runbook {
     stores: Named<crate::plan::Store>,
     steps: Vec<Step>,
     broken: Broken,
+}
+
+/// A runbook that a step includes.
+#[derive(Debug)]
+struct Inclusion {
+    sha256: String,
+    runbook: Runbook,
 }
 
 /// What stands above the steps and is not looked up by name.
@@ -64,27 +87,45 @@ pub struct Checked {
     pub runbook: Option<Runbook>,
     /// Errors and warnings, in the order of the text.
     pub problems: Vec<Diagnostic>,
+    /// The texts of the runbooks it includes, which problems may point into.
+    pub included: Vec<IncludedText>,
+}
+
+impl Checked {
+    /// What its problems point into.
+    pub fn source<'a>(&'a self, file: &'a str, text: &'a str) -> SourceText<'a> {
+        SourceText::new(file, text).with(&self.included)
+    }
 }
 
 impl Runbook {
-    /// Reads a runbook and checks all that can be known without its parameters: required ones
-    /// stand for any value of their type.
+    /// Reads a runbook that includes no others; see [`Runbook::check_with`].
     pub fn check(text: &str, catalog: &dyn Catalog) -> Checked {
-        let mut problems = Vec::new();
-        let runbook = match document::parse(text) {
+        Self::check_with(text, catalog, &NoSources)
+    }
+
+    /// Reads a runbook with those it includes, and checks all that can be known without its
+    /// parameters: required ones stand for any value of their type.
+    pub fn check_with(text: &str, catalog: &dyn Catalog, sources: &dyn Sources) -> Checked {
+        let (mut problems, mut included) = (Vec::new(), Vec::new());
+        let mut runbook = match document::parse(text) {
             Ok(root) => Some(declare::runbook(text, &root, &mut problems)),
             Err(found) => {
                 problems = found;
                 None
             }
         };
-        if let Some(runbook) = &runbook {
+        if let Some(runbook) = &mut runbook {
+            let (texts, found) = load::Loading::new(sources, text).load(runbook);
+            included = texts;
+            problems.extend(found);
             let bound = param::samples(&runbook.params);
-            check::examine(runbook, &bound, catalog, &mut problems);
+            let expansion = Expansion::new(runbook, bound, &mut problems);
+            check::examine(&expansion, catalog, &mut problems);
         }
         diagnostic::sort(&mut problems);
         let runbook = runbook.filter(|_| !problems.iter().any(Diagnostic::is_error));
-        Checked { runbook, problems }
+        Checked { runbook, problems, included }
     }
 
     /// Binds the parameters and makes the plan. `given` holds text as the command line has it,
@@ -98,25 +139,29 @@ impl Runbook {
     ) -> Result<Plan, Vec<Diagnostic>> {
         let bound = param::bind(&self.params, given)?;
         let mut problems = Vec::new();
-        let steps = check::examine(self, &bound, catalog, &mut problems);
+        let expansion = Expansion::new(self, bound, &mut problems);
+        let steps = check::examine(&expansion, catalog, &mut problems);
         problems.retain(Diagnostic::is_error);
         diagnostic::sort(&mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
         let header = &self.header;
+        let parts = &expansion.parts;
         Ok(Plan {
             description: header.description.clone(),
             owner: header.owner.clone(),
             labels: header.labels.clone(),
             source,
             objectives: header.objectives.clone(),
-            params: bound.values,
+            params: parts[0].bound.values.clone(),
             vars: json_of(&self.vars),
-            secrets: values_of(&self.secrets),
-            connections: values_of(&self.connections),
-            stores: values_of(&self.stores),
+            secrets: joined(parts, |runbook| &runbook.secrets),
+            connections: joined(parts, |runbook| &runbook.connections),
+            stores: joined(parts, |runbook| &runbook.stores),
             max_parallel: header.max_parallel.unwrap_or(MAX_PARALLEL),
+            groups: expansion.groups(),
+            included: parts.iter().filter_map(|part| part.included(parts)).collect(),
             ..Plan::new(header.name.clone(), steps)
         })
     }
@@ -142,8 +187,27 @@ impl Runbook {
     }
 }
 
-fn values_of<T: Clone>(declared: &Named<T>) -> IndexMap<String, T> {
-    declared.iter().map(|(name, one)| (name.clone(), one.value.clone())).collect()
+/// What all parts declare, under the names it has in the plan.
+fn joined<T: Clone>(parts: &[Part<'_>], of: impl Fn(&Runbook) -> &Named<T>) -> IndexMap<String, T> {
+    let named = |part: &Part<'_>| -> Vec<(String, T)> {
+        let all = of(part.runbook).iter();
+        all.map(|(name, one)| (part.id_of(name), one.value.clone())).collect()
+    };
+    parts.iter().flat_map(named).collect()
+}
+
+impl Part<'_> {
+    /// What the plan says of an included runbook.
+    fn included(&self, parts: &[Part<'_>]) -> Option<(String, Included)> {
+        let (outer, place) = self.outer?;
+        let sha256 = parts[outer].runbook.inclusions.get(&place)?.sha256.clone();
+        let included = Included {
+            source: Source { file: self.runbook.file.clone(), sha256 },
+            params: self.bound.values.clone(),
+            vars: json_of(&self.runbook.vars),
+        };
+        Some((self.prefix.clone()?, included))
+    }
 }
 
 fn json_of(declared: &IndexMap<String, Declared<()>>) -> IndexMap<String, Value> {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::proof::Level;
 use crate::runbook::{
-    CONNECTION, DEFAULTS, Keys, OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE,
+    CONNECTION, DEFAULTS, FOREACH, Keys, OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE,
 };
 use crate::units::{ByteSize, Span};
 
@@ -91,6 +91,7 @@ fn language() -> Map<String, Value> {
         ("duration", of_type::<Span>()),
         ("size", of_type::<ByteSize>()),
         ("retry", retry()),
+        ("foreach", object(&FOREACH, &["items", "as"], foreach)),
         ("param", object(&PARAM, &["type"], param)),
         ("secret", secret()),
         ("connection", object(&CONNECTION, &[], connection)),
@@ -112,6 +113,26 @@ fn retry() -> Value {
         },
         "additionalProperties": false,
     })
+}
+
+fn foreach(key: &str) -> Value {
+    match key {
+        "items" => json!({
+            "description": "texts, numbers, or mappings with an `id` or a `name`",
+            "anyOf": [
+                {"type": "array", "minItems": 1, "items": {"type": ["string", "number", "object"]}},
+                reference("template"),
+            ],
+        }),
+        "as" => json!({
+            "type": "string", "pattern": IDENTIFIER,
+            "description": "the name that templates of the step read an item by",
+        }),
+        _ => json!({
+            "type": "integer", "minimum": 1, "maximum": 65535,
+            "description": "at most so many items at once",
+        }),
+    }
 }
 
 fn param(key: &str) -> Value {
@@ -188,6 +209,7 @@ fn step_key(key: &str, kinds: &[&str]) -> Value {
         "restores_service" => json!({"type": "boolean", "description": "RTO stops here"}),
         "idempotent" => json!({"type": "boolean", "description": "a second run does no harm"}),
         "observe" => json!({"type": "array", "items": {"type": "string"}}),
+        "foreach" => reference("foreach"),
         other => unreachable!("the key `{other}` of a step has no schema"),
     }
 }

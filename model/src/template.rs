@@ -13,8 +13,8 @@ use minijinja::Value as Rendered;
 use minijinja::value::Serde;
 use serde_json::Value;
 
-pub(crate) use condition::FUNCTIONS;
 pub use condition::{Condition, Results, condition};
+pub(crate) use condition::{FUNCTIONS, with_steps};
 use environment::ENVIRONMENT;
 
 /// A template renders to at most this many bytes.
@@ -49,6 +49,14 @@ impl Reference {
     /// The name as it is written: `steps.dump.outputs.path`.
     pub fn dotted(&self) -> String {
         std::iter::once(&self.root).chain(&self.path).cloned().collect::<Vec<_>>().join(".")
+    }
+}
+
+impl Reference {
+    /// The name of the step that `steps.failback.promote.outputs.lsn` reads: `failback.promote`.
+    pub(crate) fn step(&self) -> String {
+        let end = self.path.iter().position(|part| part == "outputs" || part == "status");
+        self.path[..end.unwrap_or(self.path.len().min(1))].join(".")
     }
 }
 

@@ -35,6 +35,12 @@ fn one(out: &mut String, problem: &Diagnostic, source: &SourceText<'_>, colour: 
         line(out, &format!("note: {what}"));
         place(out, span, source, colour.then_some(problem.severity));
     }
+    if problem.span != NOWHERE {
+        for span in source.inclusions(problem.span.start) {
+            let (file, (number, _)) = (source.file(span.start), source.position(span.start));
+            line(out, &format!("note: included at {}:{number}", file.name));
+        }
+    }
     for (label, text) in [("why", &problem.why), ("help", &problem.help)] {
         if let Some(text) = text {
             line(out, &format!("{}: {text}", paint(label, "1", colour)));
@@ -60,15 +66,12 @@ fn paint(text: &str, style: &str, colour: bool) -> String {
 
 /// The place, its source line, and a caret under it.
 fn place(out: &mut String, span: &SourceSpan, source: &SourceText<'_>, colour: Option<Severity>) {
-    let (number, column) = source.position(span.start);
+    let file = source.file(span.start);
+    let (number, column) = file.position(span.start);
     let margin = " ".repeat(number.to_string().len());
-    line(out, &format!("{margin}--> {}:{number}:{column}", source.file));
-    let whole = source.line(number);
-    let start = source.floor(span.start).clamp(whole.start, whole.end);
-    let end = source.floor(span.end).clamp(start, whole.end);
-    let before = shown(&source.text[whole.start..start]);
-    let marked = shown(&source.text[start..end]);
-    let rest = shown(&source.text[end..whole.end]);
+    line(out, &format!("{margin}--> {}:{number}:{column}", file.name));
+    let (_, parts) = file.line(span);
+    let [before, marked, rest] = parts.map(shown);
     let text: String = format!("{before}{marked}{rest}").chars().take(LONGEST_LINE).collect();
     let carets = "^".repeat(width(&marked).clamp(1, LONGEST_LINE));
     let carets = paint(&carets, colour.map_or("", severity_colour), colour.is_some());

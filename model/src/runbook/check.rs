@@ -1,17 +1,16 @@
 //! Checks a runbook as a whole and makes the steps of its plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexSet;
 
-use super::Runbook;
 use super::declare::Named;
+use super::expand::{Expansion, Instance, Part, plan_id};
 use super::facts::facts;
 use super::input::{Filling, Input};
 use super::names::{Names, Place};
 use super::order::{Order, report_cycle, written};
 use super::outputs::{evaluated, may_be_skipped, outputs_are_known, skipped};
-use super::param::Bound;
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
 use super::trial::{Trial, place_of, trial};
@@ -20,7 +19,6 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::effect::Repeat;
 use crate::footprint::Footprint;
-use crate::ids::StepId;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::plan::{PlanStep, Retry, Role};
 use crate::suggest;
@@ -28,29 +26,55 @@ use crate::template::{self, Condition, Results};
 
 /// Checks everything with these parameters. The steps are complete when there is no error.
 pub(super) fn examine(
-    runbook: &Runbook,
-    bound: &Bound,
+    expansion: &Expansion<'_>,
     catalog: &dyn Catalog,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<PlanStep> {
-    let kinds = runbook.steps.iter().map(|step| step.uses.text.clone());
-    let mut names = Names::new(runbook, facts(catalog, kinds));
-    let scope = Scope::new(&mut names, bound, problems);
-    let target_secrets = targets(&mut names, problems);
-    let mut examining = Examining { names, scope, catalog, target_secrets, order: Vec::new() };
-    let mut steps = Vec::new();
-    let mut complete = true;
-    for at in 0..runbook.steps.len() {
-        match examining.step(at, problems) {
-            Some(step) => steps.push(step),
-            None => complete = false,
-        }
+    let kinds = expansion.steps.iter().map(|one| one.step.uses.text.clone());
+    let mut names = Names::new(expansion, facts(catalog, kinds));
+    let (mut scopes, mut target_secrets) = (Vec::new(), Vec::new());
+    for (number, part) in expansion.parts.iter().enumerate() {
+        names.enter(number, None);
+        scopes.push(Scope::new(&mut names, &part.bound, problems));
+        target_secrets.push(targets(&mut names, problems));
     }
-    report_cycle(&runbook.steps, &examining.order, problems);
-    if complete && !problems.iter().any(Diagnostic::is_error) {
+    let order = written(expansion, problems);
+    let mut examining = Examining { names, catalog, target_secrets, order };
+    let mut steps = Vec::new();
+    let mut told = Told::default();
+    for (at, one) in expansion.steps.iter().enumerate() {
+        let scope = &scopes[one.part];
+        let with_item = one.item.as_ref().map(|item| scope.with_item(item));
+        examining.names.enter(one.part, one.item.as_ref());
+        let mut found = Vec::new();
+        steps.extend(examining.step(at, with_item.as_ref().unwrap_or(scope), &mut found));
+        problems.extend(told.news(one, found));
+    }
+    report_cycle(expansion, &examining.order, problems);
+    if steps.len() == expansion.steps.len() && !problems.iter().any(Diagnostic::is_error) {
         examining.report_unused(problems);
     }
     steps
+}
+
+/// What has been said of the items of one `foreach`: the same mistake is told once.
+#[derive(Default)]
+struct Told {
+    group: Option<(usize, usize)>,
+    places: HashSet<(&'static str, SourceSpan)>,
+}
+
+impl Told {
+    fn news(&mut self, one: &Instance<'_>, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let group = one.item.as_ref().map(|_| (one.part, one.place));
+        if group.is_none() || group != self.group {
+            *self = Self { group, places: HashSet::new() };
+        }
+        let new = |problem: &Diagnostic| {
+            group.is_none() || self.places.insert((problem.code, problem.span.clone()))
+        };
+        found.into_iter().filter(new).collect()
+    }
 }
 
 /// Secrets of each connection and store.
@@ -58,9 +82,9 @@ type TargetSecrets = BTreeMap<(&'static str, String), IndexSet<String>>;
 
 struct Examining<'a> {
     names: Names<'a>,
-    scope: Scope,
     catalog: &'a dyn Catalog,
-    target_secrets: TargetSecrets,
+    /// Of each part.
+    target_secrets: Vec<TargetSecrets>,
     order: Order,
 }
 
@@ -98,22 +122,25 @@ fn target(
 
 impl Examining<'_> {
     /// Checks one step; its plan when nothing is wrong with it.
-    fn step(&mut self, at: usize, problems: &mut Vec<Diagnostic>) -> Option<PlanStep> {
-        let step = &self.names.runbook.steps[at];
-        let mut after = written(&self.names, at, problems);
+    fn step(
+        &mut self,
+        at: usize,
+        scope: &Scope,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<PlanStep> {
+        let step = self.names.expansion.steps[at].step;
         let mut input = Filling {
             names: &mut self.names,
-            scope: &self.scope,
+            scope,
             uses: &step.uses.text,
             problems,
             input: Input::new(&step.with),
         }
         .run(&step.with);
         if let Some(condition) = &step.condition {
-            self.condition(condition, &mut input.steps, problems);
+            self.condition(condition, scope, &mut input, problems);
         }
-        after.extend(&input.steps);
-        self.order.push(after);
+        self.order[at].extend(&input.steps);
         let Some(facts) = self.names.facts.get(&step.uses.text) else {
             problems.push(unknown_kind(&step.uses, self.catalog));
             return None;
@@ -125,13 +152,14 @@ impl Examining<'_> {
             return None;
         }
         opaque_retry(step, &footprint, problems);
-        Some(self.planned(at, &input, footprint, version))
+        Some(self.planned(at, &input, footprint, version, problems))
     }
 
     fn condition(
         &mut self,
         condition: &Spanned,
-        steps: &mut IndexSet<usize>,
+        scope: &Scope,
+        input: &mut Input,
         problems: &mut Vec<Diagnostic>,
     ) {
         let refused =
@@ -146,21 +174,25 @@ impl Examining<'_> {
             problems.extend(checked.err().map(|problem| *problem));
         }
         for id in parsed.asked_steps() {
-            match self.names.steps.get(id) {
-                Some(at) => drop(steps.insert(*at)),
+            let path: Vec<&str> = id.split('.').collect();
+            match self.names.find(&path).filter(|found| found.length == path.len()) {
+                Some(found) if found.loose => {
+                    problems.push(refused(format!("`{id}` is there only for some parameters")));
+                }
+                Some(found) => input.refer(&found),
                 None => problems.push(refused(format!("`{id}` is no step"))),
             }
         }
         if problems.len() > before {
             return;
         }
-        let read = references.iter().filter(|one| one.root == "steps");
-        steps.extend(read.filter_map(|one| self.names.steps.get(one.path.first()?.as_str())));
+        let read = references.iter().filter_map(|one| self.names.step_of(one));
+        read.for_each(|found| input.refer(&found));
         if !outputs_are_known(&self.names, &references) {
             return;
         }
         let holds = |skip| {
-            evaluated(&self.names, &self.scope, &references, skip, |scope| {
+            evaluated(&self.names, scope, &references, skip, |scope| {
                 parsed.holds_in(scope, &AllWell)
             })
         };
@@ -170,7 +202,7 @@ impl Examining<'_> {
             return problems.push(skipped(reference, &condition.span));
         }
         if let Err(error) = holds(false)
-            && !(self.scope.is_sampled(&references) && error.is_about_values())
+            && !(scope.is_sampled(&references) && error.is_about_values())
         {
             problems.push(refused(error.message));
         }
@@ -214,27 +246,33 @@ impl Examining<'_> {
         }
     }
 
-    fn planned(&self, at: usize, input: &Input, footprint: Footprint, version: u32) -> PlanStep {
-        let (step, runbook) = (&self.names.runbook.steps[at], self.names.runbook);
-        let id = |at: &usize| -> StepId {
-            runbook.steps[*at].id.text.parse().expect("ids are checked when they are read")
-        };
-        let retry = step.retry.clone().unwrap_or_else(|| runbook.header.retry.clone());
+    fn planned(
+        &self,
+        at: usize,
+        input: &Input,
+        footprint: Footprint,
+        version: u32,
+        problems: &mut Vec<Diagnostic>,
+    ) -> PlanStep {
+        let expansion = self.names.expansion;
+        let (one, part) = (&expansion.steps[at], &expansion.parts[expansion.steps[at].part]);
+        let (step, header) = (one.step, &part.runbook.header);
+        let retry = step.retry.clone().unwrap_or_else(|| header.retry.clone());
         let limit = if footprint.repeat == Repeat::Opaque { 0 } else { retry.limit };
         PlanStep {
-            id: id(&at),
-            name: step.name.clone(),
-            phase: step.phase.clone(),
+            id: plan_id(&one.id),
+            name: self.name(one, part, problems),
+            phase: step.phase.clone().or_else(|| expansion.outer_phase(part)),
             uses: step.uses.text.clone(),
             kind_version: version,
             with: step.with.to_json(),
-            needs: self.order[at].iter().map(id).collect(),
-            references: input.steps.iter().map(id).collect(),
-            secrets: self.secrets(input, &footprint),
-            condition: step.condition.as_ref().map(|condition| condition.text.clone()),
+            needs: self.order[at].iter().map(|at| plan_id(&expansion.steps[*at].id)).collect(),
+            references: input.references.iter().map(|id| plan_id(id)).collect(),
+            secrets: self.secrets(input, &footprint, part, one.part),
+            condition: step.condition.as_ref().map(|condition| part.condition(&condition.text)),
             retry: Retry { limit, ..retry },
             timeout: step.timeout,
-            stall_timeout: step.stall_timeout.or(runbook.header.stall_timeout),
+            stall_timeout: step.stall_timeout.or(header.stall_timeout),
             deadline: step.deadline,
             restores_service: step.restores_service,
             role: Role::Main,
@@ -242,33 +280,66 @@ impl Examining<'_> {
             continue_on_failure: false,
             slow_after: None,
             milestone: None,
-            scope: None,
-            item: None,
-            footprint,
+            scope: part.prefix.clone(),
+            item: one.item.as_ref().map(|item| one.planned_item(item, part)),
+            footprint: part.footprint(footprint),
+        }
+    }
+
+    /// The step's name; its templates read what is known before the run.
+    fn name(
+        &self,
+        one: &Instance<'_>,
+        part: &Part<'_>,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Option<String> {
+        let name = one.step.name.as_ref()?;
+        if !template::is_template(&name.text) {
+            return Some(name.text.clone());
+        }
+        let mut scope = serde_json::json!({"params": part.bound.values});
+        if let Some(item) = &one.item {
+            scope[item.name.as_str()] = item.value.clone();
+        }
+        match template::render(&name.text.clone().into(), &scope) {
+            Ok(value) => Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+            Err(error) => {
+                let problem = Diagnostic::error(code::TEMPLATE, name.span.clone(), error.message);
+                problems.push(problem.help("a name reads `params`, and the item of a `foreach`"));
+                None
+            }
         }
     }
 
     /// The secrets of `with`, then those of the connections and stores.
-    fn secrets(&self, input: &Input, footprint: &Footprint) -> Vec<String> {
+    fn secrets(
+        &self,
+        input: &Input,
+        footprint: &Footprint,
+        part: &Part<'_>,
+        number: usize,
+    ) -> Vec<String> {
         let mut all = input.secrets.clone();
         let connections = footprint.connections.iter().map(|used| ("connections", &used.name));
         let stores = footprint.stores.iter().map(|name| ("stores", name));
         for (sort, name) in connections.chain(stores) {
-            all.extend(
-                self.target_secrets.get(&(sort, name.clone())).into_iter().flatten().cloned(),
-            );
+            let of_target = self.target_secrets[number].get(&(sort, name.clone()));
+            all.extend(of_target.into_iter().flatten().cloned());
         }
-        all.into_iter().collect()
+        all.into_iter().map(|name| part.id_of(&name)).collect()
     }
 
     /// With errors around, a name may be unused because it is misspelt where it is used.
-    fn report_unused(&self, problems: &mut Vec<Diagnostic>) {
-        let runbook = self.names.runbook;
-        self.unused("params", "parameter", &runbook.params, problems);
-        self.unused("secrets", "secret", &runbook.secrets, problems);
-        self.unused("vars", "var", &runbook.vars, problems);
-        self.unused("connections", "connection", &runbook.connections, problems);
-        self.unused("stores", "store", &runbook.stores, problems);
+    fn report_unused(&mut self, problems: &mut Vec<Diagnostic>) {
+        for (number, part) in self.names.expansion.parts.iter().enumerate() {
+            self.names.enter(number, None);
+            let runbook = part.runbook;
+            self.unused("params", "parameter", &runbook.params, problems);
+            self.unused("secrets", "secret", &runbook.secrets, problems);
+            self.unused("vars", "var", &runbook.vars, problems);
+            self.unused("connections", "connection", &runbook.connections, problems);
+            self.unused("stores", "store", &runbook.stores, problems);
+        }
     }
 
     fn unused<T>(

@@ -128,6 +128,9 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
     let mut broken = Broken::new();
     Runbook {
         text: text.to_owned(),
+        base: 0,
+        file: String::new(),
+        inclusions: std::collections::HashMap::new(),
         header: header(&fields, problems),
         params: named(&fields, "params", &mut broken, problems, Param::read),
         secrets: named(&fields, "secrets", &mut broken, problems, secret),

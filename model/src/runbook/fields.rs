@@ -54,6 +54,11 @@ impl<'a> Fields<'a> {
         self.entries.get(key).copied()
     }
 
+    /// The keys that are there, with their places.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'a str, &'a SourceSpan)> {
+        self.entries.iter().map(|(key, entry)| (*key, &entry.key_span))
+    }
+
     /// The value under `key`, when it is there and has the right type.
     pub(super) fn read<T: DeserializeOwned>(
         &self,

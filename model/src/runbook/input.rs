@@ -3,6 +3,7 @@
 use indexmap::IndexSet;
 use minijinja::Value as Rendered;
 
+use super::expand::Found;
 use super::facts::{FieldRules, field_rules};
 use super::names::{Names, Place};
 use super::outputs::{evaluated, known_after, may_be_skipped, outputs_are_known, skipped};
@@ -17,8 +18,10 @@ use crate::template::{self, Reference, Template};
 /// A step's input as far as the check can fill it.
 pub(super) struct Input {
     pub(super) node: Node,
-    /// Steps that it refers to, by their place in the runbook.
+    /// Steps that it refers to, by their number in the plan.
     pub(super) steps: IndexSet<usize>,
+    /// The ids of these steps; for all of a group its own.
+    pub(super) references: IndexSet<String>,
     pub(super) secrets: IndexSet<String>,
     /// Templates that could not be filled.
     pub(super) unfilled: Vec<SourceSpan>,
@@ -48,8 +51,20 @@ pub(super) struct Filling<'a, 'n> {
 
 impl Input {
     pub(super) fn new(with: &Node) -> Self {
-        let (steps, secrets) = (IndexSet::new(), IndexSet::new());
-        Self { node: with.clone(), steps, secrets, unfilled: Vec::new(), leaves: Vec::new() }
+        Self {
+            node: with.clone(),
+            steps: IndexSet::new(),
+            references: IndexSet::new(),
+            secrets: IndexSet::new(),
+            unfilled: Vec::new(),
+            leaves: Vec::new(),
+        }
+    }
+
+    /// Notes that the step is referred to.
+    pub(super) fn refer(&mut self, found: &Found<'_>) {
+        self.steps.extend(found.steps.clone());
+        self.references.insert(found.id.clone());
     }
 
     /// The value at `span` stands for any value, so nothing can be said against it.
@@ -136,11 +151,11 @@ impl Filling<'_, '_> {
 
     fn note(&mut self, references: &[Reference]) {
         for reference in references {
-            let Some(name) = reference.path.first() else { continue };
-            if reference.root == "steps" {
-                self.input.steps.extend(self.names.steps.get(name.as_str()));
-            } else if reference.root == "secrets" {
-                self.input.secrets.insert(name.clone());
+            if let Some(found) = self.names.step_of(reference) {
+                self.input.refer(&found);
+            }
+            if reference.root == "secrets" {
+                self.input.secrets.extend(reference.path.first().cloned());
             }
         }
     }

@@ -1,10 +1,12 @@
 //! The names that templates read: do they exist?
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::Runbook;
 use super::declare::Named;
+use super::expand::{Expansion, Found, Part, Sort};
 use super::facts::{Facts, Step as Followed, follow};
+use super::foreach::Item;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
@@ -29,30 +31,53 @@ pub(super) enum Place<'a> {
     Condition,
 }
 
-/// The names of a runbook, and which of them were used.
+/// The names of a runbook and of those it includes, and which of them were used.
 pub(super) struct Names<'a> {
+    /// The runbook whose names are read now.
     pub(super) runbook: &'a Runbook,
-    pub(super) steps: HashMap<&'a str, usize>,
+    pub(super) expansion: &'a Expansion<'a>,
     pub(super) facts: Facts<'a>,
-    used: HashSet<(&'static str, String)>,
+    part: usize,
+    item: Option<&'a Item>,
+    used: Vec<HashSet<(&'static str, String)>>,
 }
 
 impl<'a> Names<'a> {
-    pub(super) fn new(runbook: &'a Runbook, facts: Facts<'a>) -> Self {
-        let ids = runbook.steps.iter().enumerate();
-        let steps = ids.rev().map(|(index, step)| (step.id.text.as_str(), index)).collect();
-        Self { runbook, steps, facts, used: HashSet::new() }
+    pub(super) fn new(expansion: &'a Expansion<'a>, facts: Facts<'a>) -> Self {
+        let read = |part: &Part<'_>| {
+            part.read_params.iter().map(|name| ("params", name.clone())).collect()
+        };
+        let used = expansion.parts.iter().map(read).collect();
+        let runbook = expansion.parts[0].runbook;
+        Self { runbook, expansion, facts, part: 0, item: None, used }
+    }
+
+    /// Reads the names of a part from now on, and those of an item of a `foreach`.
+    pub(super) fn enter(&mut self, part: usize, item: Option<&'a Item>) {
+        (self.part, self.item) = (part, item);
+        self.runbook = self.expansion.parts[part].runbook;
+    }
+
+    /// The step that a reference reads.
+    pub(super) fn step_of(&self, reference: &Reference) -> Option<Found<'a>> {
+        (reference.root == "steps").then(|| self.find(&reference.path)).flatten()
+    }
+
+    /// The step of that name, as the current part has it.
+    pub(super) fn find<S: AsRef<str>>(&self, path: &[S]) -> Option<Found<'a>> {
+        self.expansion.find(self.part, path)
     }
 
     /// Notes that something is used.
     pub(super) fn mark(&mut self, sort: &'static str, name: &str) {
-        if !self.used.contains(&(sort, name.to_owned())) {
-            self.used.insert((sort, name.to_owned()));
+        let used = &mut self.used[self.part];
+        if !used.contains(&(sort, name.to_owned())) {
+            used.insert((sort, name.to_owned()));
         }
     }
 
     pub(super) fn is_used(&self, sort: &'static str, name: &str) -> bool {
-        self.used.contains(&(sort, name.to_owned()))
+        self.used[self.part].contains(&(sort, name.to_owned()))
     }
 
     /// Checks one name that the text at `span` reads.
@@ -62,8 +87,11 @@ impl<'a> Names<'a> {
         span: &SourceSpan,
         place: Place<'_>,
     ) -> Result<(), Box<Diagnostic>> {
-        let at = self.place_of(reference, span);
+        let at = self.runbook.place_of(reference, span);
         let name = reference.path.first().map(String::as_str);
+        if let Some(item) = self.item.filter(|item| item.name == reference.root) {
+            return known_field(item, name, at);
+        }
         if name.is_some_and(|name| self.runbook.is_broken(&reference.root, name)) {
             return Ok(());
         }
@@ -76,13 +104,14 @@ impl<'a> Names<'a> {
             ("run", Some(name)) if RUN.contains(&name) => Ok(()),
             ("run", Some(name)) => Err(unknown("field of `run`", name, &RUN, at)),
             ("secrets", Some(name)) => self.secret(name, at, place),
-            ("steps", Some(name)) => self.step(name, reference, at, place),
+            ("steps", Some(_)) => self.step(reference, at, place),
             (root @ ("params" | "vars" | "run" | "secrets" | "steps"), None) => {
                 let message = format!("`{root}` must be followed by a dot and a name");
                 Err(Box::new(Diagnostic::error(code::UNDEFINED, at, message)))
             }
             (root, _) => {
                 let mut roots = vec!["params", "vars", "run", "secrets", "steps"];
+                roots.extend(self.item.map(|item| item.name.as_str()));
                 if place == Place::Condition {
                     roots.extend(FUNCTIONS);
                 }
@@ -91,16 +120,6 @@ impl<'a> Names<'a> {
                 Err(Box::new(problem.help(suggest::one_of(root, &roots))))
             }
         }
-    }
-
-    /// The name's own place when the source has it in one piece.
-    fn place_of(&self, reference: &Reference, span: &SourceSpan) -> SourceSpan {
-        let dotted = reference.dotted();
-        let source = self.runbook.text.get(span.clone()).unwrap_or_default();
-        position(source, &dotted).map_or_else(
-            || span.clone(),
-            |start| span.start + start..span.start + start + dotted.len(),
-        )
     }
 
     fn var(&mut self, name: &str, at: SourceSpan, place: Place<'_>) -> Result<(), Box<Diagnostic>> {
@@ -140,7 +159,6 @@ impl<'a> Names<'a> {
 
     fn step(
         &self,
-        id: &str,
         reference: &Reference,
         at: SourceSpan,
         place: Place<'_>,
@@ -150,27 +168,47 @@ impl<'a> Names<'a> {
             let why = "vars, connections and stores are settled before the first step";
             return Err(Box::new(problem.why(why)));
         }
-        if !self.steps.contains_key(id) {
-            let steps = self.runbook.steps.iter();
-            let known: Vec<_> = steps.map(|step| step.id.text.as_str()).collect();
-            return Err(unknown("step", id, &known, at));
-        }
-        match reference.path.get(1).map(String::as_str) {
-            Some("outputs") => self.output(id, &reference.path[2..], at),
-            Some("status") => Ok(()),
-            other => {
+        let path = &reference.path;
+        let Some(found) = self.find(path) else {
+            return Err(unknown("step", &path[0], &self.runbook.step_ids(), at));
+        };
+        let (name, rest) = (path[..found.length].join("."), &path[found.length..]);
+        let undefined = |message| Diagnostic::error(code::UNDEFINED, at.clone(), message);
+        match (found.sort, rest.first().map(String::as_str)) {
+            (Sort::Unread, _) => Ok(()),
+            _ if found.loose => Err(Box::new(loose(&name, at))),
+            (Sort::Part(inner), Some(next)) if !["outputs", "status"].contains(&next) => {
+                let known = self.expansion.parts[inner].runbook.step_ids();
+                let problem = undefined(format!("`{name}` has no step `{next}`"));
+                Err(Box::new(problem.help(suggest::one_of(next, &known))))
+            }
+            (Sort::Part(_), _) => {
+                let problem = undefined(format!("`{name}` is a runbook and has no outputs"));
+                Err(Box::new(problem.help(format!("write `steps.{name}.<step>.outputs.<name>`"))))
+            }
+            (Sort::One, Some("outputs")) => self.output(&found, &rest[1..], at),
+            (Sort::Group { .. }, Some("outputs")) => self.list(&name, &rest[1..], at),
+            (Sort::One, Some("status")) => Ok(()),
+            (sort, other) => {
                 let message = match other {
-                    Some(other) => format!("a step has no `{other}`"),
-                    None => format!("`steps.{id}` is no value by itself"),
+                    Some("status") => format!("`{name}` has an item or more, each with a status"),
+                    Some(other) if sort == Sort::One => format!("a step has no `{other}`"),
+                    Some(other) => format!("`{name}` has no item `{other}`"),
+                    None => format!("`steps.{name}` is no value by itself"),
                 };
-                let problem = Diagnostic::error(code::UNDEFINED, at, message);
-                Err(Box::new(problem.help(format!("write `steps.{id}.outputs.<name>`"))))
+                let problem = undefined(message);
+                Err(Box::new(problem.help(format!("write `steps.{name}.outputs.<name>`"))))
             }
         }
     }
 
-    fn output(&self, id: &str, path: &[String], at: SourceSpan) -> Result<(), Box<Diagnostic>> {
-        let uses = &self.runbook.steps[self.steps[id]].uses.text;
+    fn output(
+        &self,
+        found: &Found<'_>,
+        path: &[String],
+        at: SourceSpan,
+    ) -> Result<(), Box<Diagnostic>> {
+        let uses = &found.written.uses.text;
         let Some(facts) = self.facts.get(uses) else { return Ok(()) };
         let Followed::NoSuchKey(known) = follow(&facts.output, path) else { return Ok(()) };
         let written = path.join(".");
@@ -179,12 +217,77 @@ impl<'a> Names<'a> {
         let problem = Diagnostic::error(code::UNKNOWN_OUTPUT, at, message);
         Err(Box::new(problem.help(suggest::one_of(last, &known))))
     }
+
+    /// The outputs of a group are used as a whole.
+    fn list(&self, name: &str, path: &[String], at: SourceSpan) -> Result<(), Box<Diagnostic>> {
+        let after = self.runbook.text_from(at.end);
+        let indexed = after.trim_start().starts_with('[');
+        if path.is_empty() && !indexed {
+            return Ok(());
+        }
+        let message = format!("`steps.{name}.outputs` is a list, one for each item");
+        let inside = path.first().map_or("<name>", String::as_str);
+        let inside = if inside.parse::<usize>().is_ok() { "<name>" } else { inside };
+        Err(Box::new(
+            Diagnostic::error(code::LIST_OF_OUTPUTS, at, message)
+                .why(format!("`{name}` has a `foreach`, and a place in the list would change with its items"))
+                .help(format!(
+                    "use all of them: `{{% for o in steps.{name}.outputs %}}{{{{ o.{inside} }}}}{{% endfor %}}`"
+                )),
+        ))
+    }
+}
+
+/// One item of a group whose items are not written out.
+fn loose(name: &str, at: SourceSpan) -> Diagnostic {
+    let group = name.rsplit_once('.').map_or(name, |(group, _)| group);
+    Diagnostic::error(code::UNDEFINED, at, format!("`{name}` is there only for some parameters"))
+        .why(format!("the items of `{group}` come from a parameter"))
+        .help(format!("read `steps.{group}.outputs`, the list of all"))
+}
+
+/// A field of an item, as far as the item has fields.
+fn known_field(item: &Item, name: Option<&str>, at: SourceSpan) -> Result<(), Box<Diagnostic>> {
+    let (Some(name), false) = (name, item.sampled) else { return Ok(()) };
+    let Some(fields) = item.value.as_object() else {
+        let message = format!("`{}` is `{}` here and has no `{name}`", item.name, item.value);
+        let problem = Diagnostic::error(code::UNDEFINED, at, message);
+        return Err(Box::new(problem.help(format!("write `{{{{ {} }}}}`", item.name))));
+    };
+    if fields.contains_key(name) {
+        return Ok(());
+    }
+    let known: Vec<&str> = fields.keys().map(String::as_str).collect();
+    let message = format!("`{}` has no `{name}`", item.name);
+    let problem = Diagnostic::error(code::UNDEFINED, at, message);
+    Err(Box::new(problem.help(suggest::one_of(name, &known))))
 }
 
 impl Runbook {
     /// The name is declared, and its declaration does not read.
     pub(super) fn is_broken(&self, sort: &str, name: &str) -> bool {
         self.broken.iter().any(|(of, broken)| *of == sort && broken == name)
+    }
+
+    /// The name's own place when the text at `span` has it in one piece.
+    pub(super) fn place_of(&self, reference: &Reference, span: &SourceSpan) -> SourceSpan {
+        let dotted = reference.dotted();
+        let source = self.text_from(span.start);
+        let source = source.get(..span.len()).unwrap_or_default();
+        position(source, &dotted).map_or_else(
+            || span.clone(),
+            |start| span.start + start..span.start + start + dotted.len(),
+        )
+    }
+
+    /// What stands from a place onwards.
+    fn text_from(&self, start: usize) -> &str {
+        start.checked_sub(self.base).and_then(|start| self.text.get(start..)).unwrap_or_default()
+    }
+
+    /// The ids of the steps of the text.
+    pub(super) fn step_ids(&self) -> Vec<&str> {
+        self.steps.iter().map(|step| step.id.text.as_str()).collect()
     }
 }
 

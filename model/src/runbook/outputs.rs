@@ -12,6 +12,7 @@ use minijinja::Value as Rendered;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde_json::{Value, json};
 
+use super::expand::{Found, Sort};
 use super::facts::{KindFacts, Schemas};
 use super::names::Names;
 use super::scope::Scope;
@@ -51,7 +52,7 @@ pub(super) fn stand_ins(text: &str) -> Vec<Value> {
 /// When the outputs among `references` will be known, if there are any.
 pub(super) fn known_after(references: &[Reference]) -> Option<String> {
     let steps = references.iter().filter(|one| one.root == "steps");
-    let mut ids: Vec<&str> = steps.filter_map(|one| one.path.first()).map(String::as_str).collect();
+    let mut ids: Vec<String> = steps.map(Reference::step).collect();
     ids.dedup();
     (!ids.is_empty()).then(|| format!("(known after {})", ids.join(", ")))
 }
@@ -65,7 +66,8 @@ pub(super) fn evaluated<T: PartialEq>(
     skip: bool,
     evaluate: impl Fn(BTreeMap<String, Rendered>) -> Result<T, TemplateError>,
 ) -> Result<Vec<T>, TemplateError> {
-    let values = |stand_in| scope.with_steps(step_values(names, references, skip, stand_in));
+    let values =
+        |stand_in| scope.with_steps(step_values(names, references, skip, stand_in).rendered());
     let error = match evaluate(values(None)) {
         Ok(value) => return Ok(vec![value]),
         Err(error) => error,
@@ -94,28 +96,61 @@ fn step_values(
     references: &[Reference],
     skip: bool,
     stand_in: Option<&Rendered>,
-) -> BTreeMap<String, Rendered> {
-    let mut values = BTreeMap::new();
-    let ids =
-        references.iter().filter(|one| one.root == "steps").filter_map(|one| one.path.first());
-    for id in ids {
-        let Some(step) = names.steps.get(id.as_str()).map(|at| &names.runbook.steps[*at]) else {
-            continue;
-        };
-        let example =
-            names.facts.get(&step.uses.text).map(|facts| match stand_in.filter(|_| facts.open) {
+) -> Tree {
+    let mut values = Tree::default();
+    for reference in references {
+        let Some(found) = names.step_of(reference) else { continue };
+        let example = names.facts.get(&found.written.uses.text).map(|facts| {
+            match stand_in.filter(|_| facts.open) {
                 Some(stand_in) => opened(facts, stand_in),
                 None => facts.example.clone(),
-            });
-        let skipped = skip && step.condition.is_some();
+            }
+        });
+        let skipped = skip && found.may_be_skipped();
         let outputs = if skipped { None } else { example };
         let outputs =
             outputs.unwrap_or_else(|| Rendered::from(BTreeMap::<String, Rendered>::new()));
+        let outputs = match found.sort {
+            Sort::Group { .. } => Rendered::from(vec![outputs; found.steps.len()]),
+            _ => outputs,
+        };
         let status = Rendered::from(if skipped { "skipped" } else { "succeeded" });
-        let value = BTreeMap::from([("outputs", outputs), ("status", status)]);
-        values.insert(id.clone(), Rendered::from(value));
+        let step = values.at(&reference.path[..found.length]);
+        step.0.insert("outputs".to_owned(), Branch::Value(outputs));
+        step.0.insert("status".to_owned(), Branch::Value(status));
     }
     values
+}
+
+/// Values by path: the parts of an id are nested.
+#[derive(Default)]
+struct Tree(BTreeMap<String, Branch>);
+
+enum Branch {
+    Value(Rendered),
+    Inner(Tree),
+}
+
+impl Tree {
+    fn at(&mut self, path: &[String]) -> &mut Self {
+        let Some((first, rest)) = path.split_first() else { return self };
+        let inner = self.0.entry(first.clone()).or_insert_with(|| Branch::Inner(Self::default()));
+        if let Branch::Value(_) = inner {
+            *inner = Branch::Inner(Self::default());
+        }
+        match inner {
+            Branch::Inner(tree) => tree.at(rest),
+            Branch::Value(_) => unreachable!("a value has just been replaced"),
+        }
+    }
+
+    fn rendered(self) -> Rendered {
+        let one = |(name, branch)| match branch {
+            Branch::Value(value) => (name, value),
+            Branch::Inner(tree) => (name, tree.rendered()),
+        };
+        Rendered::from(self.0.into_iter().map(one).collect::<BTreeMap<String, Rendered>>())
+    }
 }
 
 /// The example of a kind, its open mappings answering every key.
@@ -144,19 +179,24 @@ fn opened(facts: &KindFacts<'_>, stand_in: &Rendered) -> Rendered {
 }
 
 fn reads_open(names: &Names<'_>, references: &[Reference]) -> bool {
-    references.iter().filter(|one| one.root == "steps").any(|one| {
-        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
-        let facts = step.and_then(|at| names.facts.get(&names.runbook.steps[*at].uses.text));
+    references.iter().filter_map(|one| names.step_of(one)).any(|found| {
+        let facts = names.facts.get(&found.written.uses.text);
         facts.is_some_and(|facts| facts.open)
     })
 }
 
-/// None of the steps is of an unknown kind, which is reported by itself.
+/// None of the steps is of an unknown kind or cannot be read, which is reported by itself.
 pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> bool {
-    references.iter().filter(|one| one.root == "steps").all(|one| {
-        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
-        step.is_none_or(|at| names.facts.contains_key(&names.runbook.steps[*at].uses.text))
+    references.iter().filter_map(|one| names.step_of(one)).all(|found| {
+        found.sort != Sort::Unread && names.facts.contains_key(&found.written.uses.text)
     })
+}
+
+impl Found<'_> {
+    /// It may have no outputs.
+    fn may_be_skipped(&self) -> bool {
+        self.written.condition.is_some()
+    }
 }
 
 /// The steps among `references` that may be skipped.
@@ -164,15 +204,12 @@ pub(super) fn may_be_skipped<'r>(
     names: &Names<'_>,
     references: &'r [Reference],
 ) -> Option<&'r Reference> {
-    references.iter().filter(|one| one.root == "steps").find(|one| {
-        let step = one.path.first().and_then(|id| names.steps.get(id.as_str()));
-        step.is_some_and(|at| names.runbook.steps[*at].condition.is_some())
-    })
+    references.iter().find(|one| names.step_of(one).is_some_and(|found| found.may_be_skipped()))
 }
 
 /// The problem of reading a step that may not have run.
 pub(super) fn skipped(reference: &Reference, span: &SourceSpan) -> Diagnostic {
-    let id = reference.path.first().map_or("", String::as_str);
+    let id = reference.step();
     let message = format!("`{}` does not exist when `{id}` is skipped", reference.dotted());
     Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
         .why(format!("`{id}` has an `if`"))
@@ -181,7 +218,8 @@ pub(super) fn skipped(reference: &Reference, span: &SourceSpan) -> Diagnostic {
 
 /// Only the output itself can have a default; what is inside it comes after.
 fn with_default(reference: &Reference) -> String {
-    let output = reference.path.len().min(3);
+    let outputs = reference.path.iter().position(|part| part == "outputs").unwrap_or(1);
+    let output = reference.path.len().min(outputs + 2);
     let (output, inside) = reference.path.split_at(output);
     let output = format!("steps.{} | default(...)", output.join("."));
     if inside.is_empty() { output } else { format!("({output}).{}", inside.join(".")) }

@@ -63,6 +63,8 @@ pub(super) struct Bound {
     pub(super) values: IndexMap<String, Value>,
     /// Parameters whose value only stands for any value of their type.
     pub(super) sampled: HashSet<String>,
+    /// The values are assumed, for a check without parameters.
+    pub(super) assumed: bool,
 }
 
 pub(crate) const PARAM: Keys = Keys {
@@ -72,7 +74,7 @@ pub(crate) const PARAM: Keys = Keys {
 };
 
 /// Names that mean something inside a template.
-const RESERVED: [&str; 15] = [
+pub(super) const RESERVED: [&str; 15] = [
     "params", "vars", "run", "steps", "secrets", "loop", "true", "false", "none", "not", "and",
     "or", "in", "is", "if",
 ];
@@ -167,8 +169,19 @@ impl Param {
         })
     }
 
+    /// A value of the declared type.
+    pub(super) fn read_value(&self, node: &Node) -> Result<Value, NodeError> {
+        self.kind.value(node)
+    }
+
+    /// Stands for any value.
+    pub(super) fn sample(&self) -> Value {
+        let first = self.allowed.as_ref().and_then(|allowed| allowed.first());
+        first.or(self.min.as_ref()).cloned().unwrap_or_else(|| self.kind.sample())
+    }
+
     /// Why a value of the right type is not allowed.
-    fn refusal(&self, value: &Value) -> Option<String> {
+    pub(super) fn refusal(&self, value: &Value) -> Option<String> {
         let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         if let Some(allowed) = self.allowed.as_ref().filter(|allowed| !allowed.contains(value)) {
             let names: Vec<_> = allowed
@@ -280,13 +293,12 @@ pub(super) fn check_declaration(
 
 /// Values for a check without parameters: defaults, and samples of what is required.
 pub(super) fn samples(params: &Named<Param>) -> Bound {
-    let mut bound = Bound::default();
+    let mut bound = Bound { assumed: true, ..Bound::default() };
     for (name, Declared { value: param, .. }) in params {
         let absent = (!param.required).then_some(Value::Null);
         let value = param.default.clone().or(absent).unwrap_or_else(|| {
             bound.sampled.insert(name.clone());
-            let first = param.allowed.as_ref().and_then(|allowed| allowed.first());
-            first.or(param.min.as_ref()).cloned().unwrap_or_else(|| param.kind.sample())
+            param.sample()
         });
         bound.values.insert(name.clone(), value);
     }

@@ -6,6 +6,7 @@ use minijinja::Value as Rendered;
 use serde_json::{Map, Value, json};
 
 use super::Runbook;
+use super::foreach::Item;
 use super::names::{Names, Place};
 use super::param::Bound;
 use crate::codes::language as code;
@@ -19,6 +20,8 @@ pub(super) struct Scope {
     whole: Rendered,
     /// Params and vars whose value stands for any value: `params.table`.
     sampled: HashSet<String>,
+    /// The name of an item that stands for any item.
+    sampled_item: Option<String>,
 }
 
 impl Scope {
@@ -48,7 +51,17 @@ impl Scope {
         let whole = template::scope(&values);
         let parts = ["params", "vars", "run", "secrets"];
         let part = |name: &str| (name.to_owned(), template::scope(&values[name]));
-        Self { names: parts.iter().map(|name| part(name)).collect(), whole, sampled }
+        let names = parts.iter().map(|name| part(name)).collect();
+        Self { names, whole, sampled, sampled_item: None }
+    }
+
+    /// With an item of a `foreach`.
+    pub(super) fn with_item(&self, item: &Item) -> Self {
+        let mut names = self.names.clone();
+        names.insert(item.name.clone(), template::scope(&item.value));
+        let sampled_item = item.sampled.then(|| item.name.clone());
+        let whole = Rendered::from(names.clone());
+        Self { names, whole, sampled: self.sampled.clone(), sampled_item }
     }
 
     /// Without steps.
@@ -57,18 +70,16 @@ impl Scope {
     }
 
     /// With these steps.
-    pub(super) fn with_steps(
-        &self,
-        steps: BTreeMap<String, Rendered>,
-    ) -> BTreeMap<String, Rendered> {
+    pub(super) fn with_steps(&self, steps: Rendered) -> BTreeMap<String, Rendered> {
         let mut names = self.names.clone();
-        names.insert("steps".to_owned(), Rendered::from(steps));
+        names.insert("steps".to_owned(), steps);
         names
     }
 
     /// One of the references has a value that stands for any value.
     pub(super) fn is_sampled(&self, references: &[Reference]) -> bool {
-        is_sampled(&self.sampled, references)
+        let item = |one: &Reference| self.sampled_item.as_ref() == Some(&one.root);
+        references.iter().any(item) || is_sampled(&self.sampled, references)
     }
 }
 

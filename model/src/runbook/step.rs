@@ -6,6 +6,8 @@ use indexmap::IndexMap;
 
 use super::declare::{PartialRetry, is_identifier};
 use super::fields::{Fields, Keys};
+use super::foreach::{self, Foreach};
+use super::include::{self, Include};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeValue, SourceSpan};
@@ -17,7 +19,7 @@ use crate::units::Span;
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) id: Spanned,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Spanned>,
     pub(super) phase: Option<String>,
     pub(super) uses: Spanned,
     pub(super) with: Node,
@@ -30,6 +32,9 @@ pub(super) struct Step {
     pub(super) stall_timeout: Option<Span>,
     pub(super) deadline: Option<Span>,
     pub(super) restores_service: bool,
+    pub(super) foreach: Option<Foreach>,
+    /// It stands for the steps of another runbook.
+    pub(super) include: Option<Include>,
 }
 
 /// Text and its place.
@@ -56,8 +61,9 @@ pub(crate) const STEP: Keys = Keys {
         "restores_service",
         "idempotent",
         "observe",
+        "foreach",
     ],
-    later: &["foreach", "undo", "slow_after", "continue_on", "milestone", "ungraceful"],
+    later: &["undo", "slow_after", "continue_on", "milestone", "ungraceful"],
 };
 
 /// Keys of a step that are part of its kind's input.
@@ -98,7 +104,7 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         .filter(|_| retry.as_ref().is_some_and(|retry| retry.limit > 0))
         .map(|entry| entry.key_span.clone());
     let rest = (
-        fields.read("name", problems),
+        spanned(&fields, "name", problems),
         fields.read("phase", problems),
         needs(&fields, problems),
         spanned(&fields, "if", problems),
@@ -110,12 +116,14 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         fields.read("restores_service", problems),
     );
     let with = with(&fields, node, problems);
+    let foreach = foreach::read(&fields, problems);
     let id: Option<String> = fields.required("id", problems);
     let uses: Option<String> = fields.required("uses", problems);
     let id = valid_id(Spanned { text: id?, span: fields.get("id")?.span.clone() }, problems)?;
     let uses = Spanned { text: uses?, span: fields.get("uses")?.span.clone() };
     let (name, phase, needs, condition, [timeout, stall_timeout, deadline], restores) = rest;
     deadline_holds_timeout(&fields, timeout, deadline, problems);
+    let include = include::read(&fields, &uses, &with, problems);
     Some(Step {
         id,
         name,
@@ -130,6 +138,8 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         stall_timeout,
         deadline,
         restores_service: restores.unwrap_or(false),
+        foreach,
+        include,
     })
 }
 

@@ -96,6 +96,18 @@ impl<'text> Condition<'text> {
     }
 }
 
+/// The condition with other names for the steps whose results it asks for.
+pub(crate) fn with_steps(text: &str, named: impl Fn(&str) -> String) -> String {
+    let (mut out, mut end) = (String::with_capacity(text.len()), 0);
+    for step in CALL.captures_iter(text).filter_map(|call| call.get(2)) {
+        out.push_str(&text[end..step.start()]);
+        out.push_str(&named(step.as_str()));
+        end = step.end();
+    }
+    out.push_str(&text[end..]);
+    out
+}
+
 /// A function that knows its answer for each step that the text names.
 fn answers(asked: &[&str], answer: impl Fn(Option<&str>) -> bool) -> Rendered {
     let overall = answer(None);
