@@ -310,12 +310,6 @@ pub const CODES: &[CodeInfo] = &[
         "uses: file.checksum",
     ),
     CodeInfo::new(
-        "RB0660",
-        "the retention policy keeps nothing",
-        "Rules that keep nothing, or a floor of 0, are refused.",
-        "with: {keep: {daily: 0}}",
-    ),
-    CodeInfo::new(
         "RB0661",
         "more sets would go than allowed",
         "Nothing was removed. Look at the reasons in the step's log; then raise `max_delete` or mend the policy.",

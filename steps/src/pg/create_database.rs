@@ -243,6 +243,11 @@ mod tests {
     }
 
     #[test]
+    fn a_database_that_vanished_is_for_a_person() {
+        shown::case("RB0561", vanished("copy").told());
+    }
+
+    #[test]
     fn the_unfinished_name_is_the_same_in_every_attempt() {
         let host = testing::host();
         let name = unfinished(&testing::context_of(&host, 1));

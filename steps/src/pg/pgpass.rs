@@ -116,6 +116,8 @@ mod tests {
         let second = write(folder.path(), "other").unwrap();
         assert_ne!(first, second);
         assert_eq!(fs::read_to_string(&first).unwrap(), "*:*:*:*:p\\:w\\\\\n");
+        let nowhere = write(&folder.path().join("none"), "pw").unwrap_err();
+        shown::case("RB0513", nowhere.told());
         assert_eq!(fs::metadata(&first).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

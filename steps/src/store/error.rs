@@ -140,3 +140,36 @@ impl From<StoreError> for StepError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use model::step_error::ErrorClass;
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn each_error_of_the_system_has_its_code() {
+        use ErrorClass::{NeedsOperator, Permanent, Transient};
+        for (errno, code, class) in [
+            (Errno::LOOP, "RB0601", Permanent),
+            (Errno::NOTDIR, "RB0601", Permanent),
+            (Errno::ISDIR, "RB0601", Permanent),
+            (Errno::NOENT, "RB0602", Permanent),
+            (Errno::EXIST, "RB0603", Permanent),
+            (Errno::NOSPC, "RB0604", Permanent),
+            (Errno::DQUOT, "RB0604", Permanent),
+            (Errno::FBIG, "RB0604", Permanent),
+            (Errno::ACCESS, "RB0605", NeedsOperator),
+            (Errno::PERM, "RB0605", NeedsOperator),
+            (Errno::ROFS, "RB0605", NeedsOperator),
+            (Errno::IO, "RB0607", Transient),
+        ] {
+            let error = StepError::from(StoreError::of("sets/shop", errno.into()));
+            assert_eq!((error.code.as_str(), error.class), (code, class), "{errno}");
+        }
+        let told = |errno: Errno| StepError::from(StoreError::of("sets/shop", errno.into())).told();
+        shown::case("RB0605", told(Errno::ACCESS));
+        shown::case("RB0607", told(Errno::IO));
+    }
+}

@@ -123,8 +123,7 @@ impl Input {
     }
 
     fn judged(&self, found: &Found, now: Timestamp) -> Result<Vec<Verdict>, StepError> {
-        let policy =
-            self.policy().map_err(|error| StepError::permanent("RB0660", error.to_string()))?;
+        let policy = self.policy().expect("`validate` has seen the input");
         let of_label = found.sets.iter().filter(|set| set.facts.label == self.label);
         let facts: Vec<SetFacts> = of_label.map(|set| set.facts.clone()).collect();
         Ok(retain(&facts, &policy, now))
@@ -295,5 +294,16 @@ impl Step for Prune {
         ctx.record(FACT, &plan).await?;
         remove_all(&*store, &input.database, &plan, ctx).await?;
         Ok(plan)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prune_that_was_cut_off_says_how_far_it_came() {
+        assert_eq!(cut_off(0, 3), StepError::cancelled());
+        shown::case("RB0662", cut_off(1, 3).told());
     }
 }

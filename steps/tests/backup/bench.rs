@@ -31,6 +31,11 @@ pub(crate) fn connection(name: &str, url: &str) -> ConnectionSettings {
     }
 }
 
+fn host(folder: &Path) -> MemoryHost {
+    let now = "2026-11-20T02:00:00Z".parse().unwrap();
+    MemoryHost::new(now, folder.join("scratch"))
+}
+
 impl Bench {
     /// A cluster with database `shop` made by `sql`.
     pub(crate) fn with(sql: &str) -> Self {
@@ -53,12 +58,17 @@ impl Bench {
             url: format!("file://{}/store", folder.display()),
             min_proof: Level::Identical,
         };
-        let now = "2026-11-20T02:00:00Z".parse().unwrap();
-        let host = MemoryHost::new(now, folder.join("scratch"))
+        let host = host(folder)
             .with_connection(connection("prod", &cluster.url("shop")))
             .with_connection(connection("scratch", &cluster.url("postgres")))
             .with_store(store);
         Arc::new(host)
+    }
+
+    /// A context that knows only this connection.
+    pub(crate) fn context_with(&self, settings: ConnectionSettings) -> StepContext {
+        let host = Arc::new(host(self.folder.path()).with_connection(settings));
+        host.context("tested", 1, CancellationToken::new())
     }
 
     pub(crate) fn store(&self) -> PathBuf {

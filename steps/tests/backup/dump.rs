@@ -337,6 +337,7 @@ async fn error_alone(url: &str) -> StepError {
 async fn a_full_disk_is_said_and_nothing_is_left() {
     if let Ok(url) = std::env::var(CHILD) {
         let error = error_alone(&url).await;
+        shown::case("RB0604", error.told());
         assert_eq!((error.code.as_str(), error.class), ("RB0604", ErrorClass::Permanent));
         return;
     }
@@ -355,6 +356,7 @@ async fn a_full_disk_is_said_and_nothing_is_left() {
 async fn a_missing_client_program_is_said() {
     if let Ok(url) = std::env::var(CHILD) {
         let error = error_alone(&url).await;
+        shown::case("RB0410", error.told());
         assert_eq!((error.code.as_str(), error.class), ("RB0410", ErrorClass::Permanent));
         assert!(error.message.contains("pg_dump"), "{error:?}");
         return;
@@ -367,6 +369,7 @@ async fn a_missing_client_program_is_said() {
 async fn a_client_program_older_than_the_server_is_refused() {
     if let Ok(url) = std::env::var(CHILD) {
         let error = error_alone(&url).await;
+        shown::case("RB0514", error.told());
         assert_eq!((error.code.as_str(), error.class), ("RB0514", ErrorClass::NeedsOperator));
         assert_eq!(error.message, "`pg_dump` is version 12, older than the server's 15");
         return;

@@ -7,5 +7,6 @@ mod dump;
 mod formats;
 mod manifest;
 mod restore;
+mod said;
 mod tls;
 mod verify;

@@ -30,7 +30,7 @@ fn said(error: &StepError) -> (&str, ErrorClass) {
 }
 
 /// A port where nobody listens.
-fn closed_port() -> u16 {
+pub(crate) fn closed_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -9,4 +9,5 @@ mod pagerduty;
 mod postgres;
 mod prune;
 mod request;
+mod said;
 mod wait_ready;

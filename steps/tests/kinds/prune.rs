@@ -313,6 +313,7 @@ async fn more_than_the_guard_allows_is_not_removed() {
         lab.set(night, &format!("2026-11-{:02}T02:00:00Z", 10 + night), None, Some(true));
     }
     let error = lab.prune(json!({"keep": {"last": 1}, "max_delete": 2})).await.unwrap_err();
+    shown::case("RB0661", error.told());
     assert_eq!((error.code.as_str(), error.class), ("RB0661", ErrorClass::Permanent));
     assert_eq!(error.message, "3 sets would go, `max_delete` is 2: nothing was removed");
     assert_eq!(lab.left().len(), 5);
