@@ -1,12 +1,14 @@
 //! A runbook on disk: read, checked, bound to parameters; its problems printed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use model::diagnostic::{Diagnostic, SourceText, render};
+use model::document::TEXT_LIMIT;
 use model::hex::hex;
 use model::plan::{Plan, Source};
 use model::runbook::{Checked, Runbook};
+use model::sources::Sources;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use steps::REGISTRY;
@@ -29,8 +31,13 @@ impl RunbookFile {
         let text = engine::files::read_text(path).map_err(|error| {
             Failure::new(Exit::Invalid, "RB0901", format!("`{name}` could not be read")).why(error)
         })?;
-        let checked = Runbook::check(&text, &REGISTRY);
+        let checked = Runbook::check_with(&text, &REGISTRY, &Folder::of(path));
         Ok(Self { name, text, checked })
+    }
+
+    /// What problems point into.
+    pub(crate) fn source(&self) -> SourceText<'_> {
+        self.checked.source(&self.name, &self.text)
     }
 
     /// The plan with `params`; problems are printed, and a plan without errors returned.
@@ -48,8 +55,37 @@ impl RunbookFile {
     /// Prints problems to standard error.
     pub(crate) fn print(&self, problems: &[Diagnostic], colour: bool) {
         if !problems.is_empty() {
-            print::message(&render(problems, &SourceText::new(&self.name, &self.text), colour));
+            print::message(&render(problems, &self.source(), colour));
         }
+    }
+}
+
+/// The folder of a runbook, which holds those that it includes.
+struct Folder {
+    path: PathBuf,
+    top: String,
+}
+
+impl Folder {
+    fn of(runbook: &Path) -> Self {
+        let path = runbook.parent().map(Path::to_path_buf).unwrap_or_default();
+        let name = runbook.file_name().unwrap_or_default();
+        Self { path, top: name.to_string_lossy().into_owned() }
+    }
+}
+
+impl Sources for Folder {
+    fn top(&self) -> &str {
+        &self.top
+    }
+
+    fn read(&self, path: &str) -> Result<String, String> {
+        engine::files::read_text_inside(&self.path, path, TEXT_LIMIT as u64)
+            .map_err(|error| error.to_string())
+    }
+
+    fn shown(&self, path: &str) -> String {
+        self.path.join(path).display().to_string()
     }
 }
 

@@ -34,6 +34,9 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
+    for included in plan.included.values() {
+        engine::files::refuse_world_writable(included.source.file.as_ref())?;
+    }
     let start = Start {
         starter: engine::environment::login(),
         incident_at: args.incident_at.or_else(|| people::incident(&plan, &args.attended)),

@@ -1,6 +1,6 @@
 //! `runbook validate`.
 
-use model::diagnostic::{self, Diagnostic, SourceText};
+use model::diagnostic::{self, Diagnostic};
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Validate};
@@ -40,8 +40,7 @@ fn print_text(file: &RunbookFile, colour: bool) {
 }
 
 fn as_json(file: &RunbookFile) -> Value {
-    let mut value =
-        diagnostic::to_json(&file.checked.problems, &SourceText::new(&file.name, &file.text));
+    let mut value = diagnostic::to_json(&file.checked.problems, &file.source());
     value["file"] = file.name.clone().into();
     value["valid"] = file.checked.runbook.is_some().into();
     value

@@ -1,8 +1,11 @@
 //! A plan for a terminal and for a pull request.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use model::effect::{Effect, Repeat};
+use model::ids::StepId;
+use model::plan::Group;
 use model::preview::{Preview, StepPreview};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,14 +30,17 @@ fn write_text(out: &mut String, preview: &Preview) -> fmt::Result {
     for (name, value) in &preview.params {
         writeln!(out, "  {name} = {}", inline(value))?;
     }
+    for (label, value) in parts(preview) {
+        writeln!(out, "  {label}: {value}")?;
+    }
     for step in &preview.steps {
         writeln!(out)?;
-        write_step(out, step)?;
+        write_step(out, step, &after(step, preview))?;
     }
     writeln!(out, "\n{}; nothing was executed", amount::count(preview.steps.len(), "step"))
 }
 
-fn write_step(out: &mut String, step: &StepPreview) -> fmt::Result {
+fn write_step(out: &mut String, step: &StepPreview, after: &str) -> fmt::Result {
     write!(
         out,
         "{}  {}  [{}, {}]",
@@ -43,8 +49,8 @@ fn write_step(out: &mut String, step: &StepPreview) -> fmt::Result {
         word(&step.footprint.effect),
         word(&step.footprint.repeat)
     )?;
-    if !step.after.is_empty() {
-        write!(out, "  after {}", step.after.join(", "))?;
+    if !after.is_empty() {
+        write!(out, "  after {after}")?;
     }
     writeln!(out)?;
     if let Some(name) = &step.name {
@@ -91,6 +97,39 @@ fn objectives(preview: &Preview) -> Vec<(&'static str, String)> {
     all.into_iter().filter_map(|(name, span)| Some((name, span?.to_string()))).collect()
 }
 
+/// What the steps come from that were not written one by one.
+fn parts(preview: &Preview) -> Vec<(String, String)> {
+    let groups = preview.groups.iter().map(|(id, group)| {
+        let most = group.max_parallel.map(|most| format!(", at most {most} at once"));
+        let items = amount::count(group.steps.len(), "item");
+        (id.to_string(), format!("{items}{}", most.unwrap_or_default()))
+    });
+    let included = preview.included.iter().map(|(id, part)| {
+        let params = part.params.iter().map(|(name, value)| format!("{name} = {}", inline(value)));
+        let params: Vec<String> = params.collect();
+        let with =
+            if params.is_empty() { String::new() } else { format!(" with {}", params.join(", ")) };
+        (id.clone(), format!("the steps of {}{with}", part.source.file))
+    });
+    groups.chain(included).collect()
+}
+
+/// What a step runs after; all steps of a `foreach` as one.
+fn after(step: &StepPreview, preview: &Preview) -> String {
+    let ids: HashSet<&str> = step.after.iter().map(String::as_str).collect();
+    let whole = |group: &Group| {
+        group.steps.len() > 1 && group.steps.iter().all(|one| ids.contains(one.as_str()))
+    };
+    let mut shown: Vec<&str> = step.after.iter().map(String::as_str).collect();
+    for (id, group) in preview.groups.iter().filter(|(_, group)| whole(group)) {
+        let of_group: HashSet<&str> = group.steps.iter().map(StepId::as_str).collect();
+        let first = group.steps[0].as_str();
+        shown.retain(|one| *one == first || !of_group.contains(one));
+        shown.iter_mut().filter(|one| **one == first).for_each(|one| *one = id.as_str());
+    }
+    shown.join(", ")
+}
+
 /// A value on one line, as YAML's flow form writes it where that is shorter than JSON.
 fn inline(value: &Value) -> String {
     match value {
@@ -133,13 +172,16 @@ fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
     for (name, value) in &preview.params {
         writeln!(out, "- `{name}` = `{}`", inline(value))?;
     }
+    for (label, value) in parts(preview) {
+        writeln!(out, "- `{label}`: {value}")?;
+    }
     let rows = preview.steps.iter().map(|step| {
         vec![
             format!("`{}`", step.id),
             format!("`{}`", step.uses),
             word(&step.footprint.effect),
             word(&step.footprint.repeat),
-            step.after.join(", "),
+            after(step, preview),
             step.footprint.writes.join("; "),
         ]
     });

@@ -34,6 +34,25 @@ pub fn tail(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Reads a file as text, of at most `limit` bytes. The path is relative to `folder` and does not
+/// leave it, nor do the symbolic links on it.
+pub fn read_text_inside(folder: &Path, path: &str, limit: u64) -> io::Result<String> {
+    let refused = |message: &str| io::Error::new(ErrorKind::InvalidInput, message.to_owned());
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let file = std::fs::canonicalize(folder.join(path))?;
+    if !file.starts_with(std::fs::canonicalize(folder)?) {
+        return Err(refused("a symbolic link leads out of the folder"));
+    }
+    let facts = facts(&file)?;
+    if !facts.is_file() {
+        return Err(refused("it is not a file"));
+    }
+    if facts.len() > limit {
+        return Err(refused("it is too large"));
+    }
+    read_text(&file)
+}
+
 /// The names in a folder, sorted; none when the folder does not exist.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     let entries = match std::fs::read_dir(path) {

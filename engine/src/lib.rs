@@ -22,6 +22,7 @@ pub mod redact;
 pub mod register;
 pub mod registry;
 pub mod rendering;
+pub mod scope;
 pub mod secrets;
 pub mod session;
 pub mod settings;

@@ -21,7 +21,7 @@ use crate::preflight::{Probes, preflight};
 use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::state_folder::StateFolder;
-use crate::{files, random, register, rendering, session};
+use crate::{files, random, register, scope, session};
 
 /// What a live run works with.
 pub struct Surroundings<'a> {
@@ -194,8 +194,8 @@ fn created(
         vars: indexmap::IndexMap::new(),
         plan,
     };
-    let run = rendering::run_facts(&created, None);
-    created.vars = rendering::vars(&created.plan, &run).map_err(|error| {
+    let run = scope::run_facts(&created, None);
+    created.vars = scope::vars(&created.plan, &run).map_err(|error| {
         EngineError::new("RB0406", Obstacle::Preflight, error.message)
             .hint("`runbook plan` shows what each template reads")
     })?;

@@ -10,12 +10,13 @@ use model::plan::{Plan, PlanStep};
 use model::run::event::RunCreated;
 use model::step_error::StepError;
 use model::template::{Results, condition};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::context::HostFuture;
 use crate::error::{EngineError, Obstacle};
 use crate::redact::Redactor;
-use crate::rendering::{Renderer, run_facts};
+use crate::rendering::Renderer;
+use crate::scope;
 use crate::settings::{ConnectionSettings, StoreSettings};
 use crate::{environment, process, secrets};
 
@@ -66,31 +67,36 @@ pub async fn preflight(
     redactor: &Redactor,
 ) -> Result<Vec<String>, EngineError> {
     let mut findings = Findings { checks: Vec::new(), problems: Vec::new() };
-    let scope = json!({
-        "params": created.plan.params,
-        "vars": created.vars,
-        "run": run_facts(created, None),
-        "steps": {},
-    });
-    let steps: Vec<&PlanStep> =
-        created.plan.steps.iter().filter(|step| may_run(step, &scope)).collect();
+    let runs = |step: &&PlanStep| may_run(step, &scope::first(created, step));
+    let steps: Vec<&PlanStep> = created.plan.steps.iter().filter(runs).collect();
     findings.secrets(&created.plan, &steps, redactor).await;
-    let renderer = Renderer::new(Arc::clone(created), scope, &[], redactor.clone()).await;
-    let renderer = renderer.expect("no secret is read yet");
-    let servers = findings.connections(&steps, &renderer, probes).await;
-    findings.stores(&steps, &renderer, probes).await;
+    let servers = findings.connections(&steps, created, probes, redactor).await;
+    findings.stores(&steps, created, probes, redactor).await;
     findings.tools(&steps, &servers).await;
     findings.verdict(redactor)
+}
+
+/// What renders a connection or a store, and the name that its part has for it.
+fn part_of<'a>(
+    name: &'a str,
+    created: &Arc<RunCreated>,
+    redactor: &Redactor,
+) -> (Renderer, &'a str) {
+    let (part, name) =
+        name.rsplit_once('.').map_or((None, name), |(part, name)| (Some(part), name));
+    (Renderer::settled(Arc::clone(created), part, redactor.clone()), name)
 }
 
 /// Logs in, unless the run itself makes the database that the connection leads to.
 async fn look(
     name: &str,
     made: &[&String],
-    renderer: &Renderer,
+    created: &Arc<RunCreated>,
     probes: &dyn Probes,
+    redactor: &Redactor,
 ) -> Result<Option<ServerFacts>, StepError> {
-    let settings = renderer.connection(name).await?;
+    let (renderer, own_name) = part_of(name, created, redactor);
+    let settings = renderer.connection(own_name).await?;
     if settings.dbname.as_ref().is_some_and(|database| made.contains(&database)) {
         return Ok(None);
     }
@@ -136,8 +142,9 @@ impl Findings {
     async fn connections(
         &mut self,
         steps: &[&PlanStep],
-        renderer: &Renderer,
+        created: &Arc<RunCreated>,
         probes: &dyn Probes,
+        redactor: &Redactor,
     ) -> BTreeMap<String, u32> {
         let uses = steps.iter().flat_map(|step| &step.footprint.connections);
         let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
@@ -145,7 +152,7 @@ impl Findings {
         let made: Vec<&String> =
             steps.iter().flat_map(|step| &step.footprint.makes_databases).collect();
         for name in names {
-            match look(name, &made, renderer, probes).await {
+            match look(name, &made, created, probes, redactor).await {
                 Ok(None) => {
                     self.checks.push(format!("connection `{name}`: the run makes its database"));
                 }
@@ -161,11 +168,18 @@ impl Findings {
         servers
     }
 
-    async fn stores(&mut self, steps: &[&PlanStep], renderer: &Renderer, probes: &dyn Probes) {
+    async fn stores(
+        &mut self,
+        steps: &[&PlanStep],
+        created: &Arc<RunCreated>,
+        probes: &dyn Probes,
+        redactor: &Redactor,
+    ) {
         let names: BTreeSet<&String> =
             steps.iter().flat_map(|step| &step.footprint.stores).collect();
         for name in names {
-            let facts = async { probes.store(&renderer.store(name).await?).await };
+            let (renderer, own_name) = part_of(name, created, redactor);
+            let facts = async { probes.store(&renderer.store(own_name).await?).await };
             match facts.await {
                 Ok(StoreFacts { free_bytes: Some(free) }) if free < LEAST_FREE => {
                     let message = format!("store `{name}` has room for {free} bytes only");

@@ -1,23 +1,21 @@
-//! From the plan's templates to what a step gets: the scope of one attempt, its input, and its
-//! connections and stores with their secrets.
+//! From the plan's templates to what a step gets: its input, and its connections and stores with
+//! their secrets.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use indexmap::IndexMap;
-use model::ids::StepId;
 use model::node::Node;
-use model::plan::{Plan, PlanStep};
+use model::plan::{PlanStep, qualified};
 use model::run::event::RunCreated;
-use model::run::state::RunState;
 use model::step_error::StepError;
 use model::template::{self, TemplateError};
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::redact::Redactor;
+use crate::scope;
 use crate::secrets::{self, Secrets};
 use crate::settings::{ConnectionSettings, StoreSettings};
 
@@ -26,59 +24,35 @@ use crate::settings::{ConnectionSettings, StoreSettings};
 pub struct Renderer {
     created: Arc<RunCreated>,
     redactor: Redactor,
+    /// The included runbook whose names it reads.
+    part: Option<String>,
     scope: Value,
     secrets: Secrets,
 }
 
-/// The vars of a plan, rendered in their order over params, run and the vars before them.
-pub fn vars(plan: &Plan, run: &Value) -> Result<IndexMap<String, Value>, StepError> {
-    let mut rendered = IndexMap::new();
-    for (name, value) in &plan.vars {
-        let scope = json!({"params": plan.params, "run": run, "vars": rendered});
-        let value = template::render(value, &scope);
-        let value = value.map_err(|error| refused(&format!("var `{name}`"), &error))?;
-        rendered.insert(name.clone(), value);
-    }
-    Ok(rendered)
-}
-
-/// `run.` as templates see it.
-pub fn run_facts(created: &RunCreated, failed_step: Option<&StepId>) -> Value {
-    json!({
-        "id": created.run,
-        "name": created.plan.name,
-        "mode": created.mode,
-        "stamp": created.started_at.strftime("%Y%m%dT%H%M%SZ").to_string(),
-        "started_at": created.started_at,
-        "failed_step": failed_step,
-    })
-}
-
-/// What the templates of `step` may read, secrets aside.
-pub fn scope(state: &RunState, created: &RunCreated, step: &PlanStep) -> Value {
-    let outputs = |id: &StepId| {
-        let output = state.step(id).and_then(|step| step.output.clone());
-        (id.to_string(), json!({"outputs": output.unwrap_or_else(|| json!({}))}))
-    };
-    let steps: Map<String, Value> = step.references.iter().map(outputs).collect();
-    json!({
-        "params": created.plan.params,
-        "vars": created.vars,
-        "run": run_facts(created, state.failed_step()),
-        "steps": steps,
-    })
-}
-
 impl Renderer {
-    /// Reads the named secrets; rendering adds those that a connection or store needs besides.
+    /// Reads the secrets of a step, by their names in the plan; rendering adds those that a
+    /// connection or store needs besides.
     pub async fn new(
         created: Arc<RunCreated>,
         scope: Value,
-        secrets: &[String],
+        step: &PlanStep,
         redactor: Redactor,
     ) -> Result<Self, StepError> {
-        let secrets = secrets::read_all(&created.plan, secrets, &redactor).await?;
-        Ok(Self { created, redactor, scope, secrets })
+        let secrets = secrets::read_all(&created.plan, &step.secrets, &redactor).await?;
+        Ok(Self { created, redactor, part: step.scope.clone(), scope, secrets })
+    }
+
+    /// Renders what a part of the plan is given before its first step; no secret is read yet.
+    pub fn settled(created: Arc<RunCreated>, part: Option<&str>, redactor: Redactor) -> Self {
+        let scope = scope::settled(&created, part, None);
+        let part = part.map(str::to_owned);
+        Self { created, redactor, part, scope, secrets: Secrets::new() }
+    }
+
+    /// The name in the plan of something that this part declares.
+    fn qualified(&self, name: &str) -> String {
+        qualified(self.part.as_deref(), name)
     }
 
     /// A step's input.
@@ -89,6 +63,7 @@ impl Renderer {
 
     /// A named connection.
     pub async fn connection(&self, name: &str) -> Result<ConnectionSettings, StepError> {
+        let name = &self.qualified(name);
         let connection = self.created.plan.connections.get(name);
         let connection = connection.ok_or_else(|| undefined("connection", name))?;
         let fields = self.fields(&format!("connection `{name}`"), connection).await?;
@@ -117,6 +92,7 @@ impl Renderer {
 
     /// A named store.
     pub async fn store(&self, name: &str) -> Result<StoreSettings, StepError> {
+        let name = &self.qualified(name);
         let store = self.created.plan.stores.get(name).ok_or_else(|| undefined("store", name))?;
         let fields = self.fields(&format!("store `{name}`"), store).await?;
         let url = fields.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -143,9 +119,10 @@ impl Renderer {
         secret_names(value, &mut names);
         let mut secrets = Map::new();
         for name in names {
-            let secret = match self.secrets.get(&name) {
+            let in_plan = self.qualified(&name);
+            let secret = match self.secrets.get(&in_plan) {
                 Some(secret) => secret.clone(),
-                None => secrets::read(&self.created.plan, &name, &self.redactor).await?,
+                None => secrets::read(&self.created.plan, &in_plan, &self.redactor).await?,
             };
             secrets.insert(name, Value::String(secret.expose_secret().to_owned()));
         }
@@ -192,6 +169,8 @@ pub(crate) fn refused(what: &str, error: &TemplateError) -> StepError {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -113,6 +113,12 @@ impl Plan {
     }
 }
 
+/// The name in a plan of something that a runbook declares: `failback.prod` for the `prod` of the
+/// runbook that the step `failback` includes.
+pub fn qualified(part: Option<&str>, name: &str) -> String {
+    part.map_or_else(|| name.to_owned(), |part| format!("{part}.{name}"))
+}
+
 /// A runbook that is part of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,7 +127,8 @@ pub struct Included {
     pub source: Source,
     /// Its parameters, resolved.
     pub params: IndexMap<String, Value>,
-    /// Its vars, rendered when the run starts.
+    /// Its vars, rendered when the run starts; those of the run stand among its vars as
+    /// `<id>.<name>`.
     pub vars: IndexMap<String, Value>,
 }
 

@@ -1,11 +1,14 @@
 //! What a plan shows before a run: every input as far as it is known now.
 
+use std::collections::HashMap;
+
 use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::footprint::Footprint;
-use crate::plan::{Objectives, Plan, PlanStep, Retry, Source};
+use crate::ids::StepId;
+use crate::plan::{Group, Included, Item, Objectives, Plan, PlanStep, Retry, Source};
 use crate::template::{self, Reference, Template};
 use crate::units::Span;
 
@@ -24,8 +27,23 @@ pub struct Preview {
     pub params: IndexMap<String, Value>,
     /// At most so many steps run at once.
     pub max_parallel: usize,
+    /// The runbooks that are part of it, by the id of the step that includes them.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub included: IndexMap<String, IncludedPreview>,
+    /// The steps that were written once with `foreach`, by their id there.
+    #[serde(skip_serializing_if = "IndexMap::is_empty")]
+    pub groups: IndexMap<StepId, Group>,
     /// Its steps in the order of the document.
     pub steps: Vec<StepPreview>,
+}
+
+/// An included runbook as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IncludedPreview {
+    /// Where it was read from.
+    pub source: Source,
+    /// Its parameters.
+    pub params: IndexMap<String, Value>,
 }
 
 /// A step as it is shown.
@@ -41,6 +59,9 @@ pub struct StepPreview {
     pub uses: String,
     /// What it runs after.
     pub after: Vec<String>,
+    /// The item of a `foreach` that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub item: Option<Item>,
     /// The `if` expression.
     #[serde(rename = "if", skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
@@ -62,10 +83,15 @@ pub struct StepPreview {
 
 /// The preview of a plan. Pure: nothing is read but the plan.
 pub fn preview(plan: &Plan) -> Preview {
-    let known = json!({"params": plan.params, "run": {"name": plan.name}});
-    let vars = plan.vars.iter().map(|(name, value)| (name.clone(), show(value, &known)));
-    let vars: serde_json::Map<String, Value> = vars.collect();
-    let known = json!({"params": plan.params, "run": {"name": plan.name}, "vars": vars});
+    let own = known(plan, &plan.params, &plan.vars);
+    let of_part =
+        |(id, part): (&String, &Included)| (id.clone(), known(plan, &part.params, &part.vars));
+    let of_parts: HashMap<String, Value> = plan.included.iter().map(of_part).collect();
+    let known = |step: &PlanStep| step.scope.as_ref().and_then(|part| of_parts.get(part));
+    let included = |(id, part): (&String, &Included)| {
+        let (source, params) = (part.source.clone(), part.params.clone());
+        (id.clone(), IncludedPreview { source, params })
+    };
     Preview {
         name: plan.name.clone(),
         description: plan.description.clone(),
@@ -73,8 +99,30 @@ pub fn preview(plan: &Plan) -> Preview {
         objectives: plan.objectives.clone(),
         params: plan.params.clone(),
         max_parallel: plan.max_parallel,
-        steps: plan.steps.iter().map(|step| step_preview(step, &known)).collect(),
+        included: plan.included.iter().map(included).collect(),
+        groups: plan.groups.clone(),
+        steps: plan
+            .steps
+            .iter()
+            .map(|step| preview_of(step, known(step).unwrap_or(&own)))
+            .collect(),
     }
+}
+
+/// What is known before the run to one part of the plan.
+fn known(plan: &Plan, params: &IndexMap<String, Value>, vars: &IndexMap<String, Value>) -> Value {
+    let mut known = json!({"params": params, "run": {"name": plan.name}});
+    let vars = vars.iter().map(|(name, value)| (name.clone(), show(value, &known)));
+    let vars: serde_json::Map<String, Value> = vars.collect();
+    known["vars"] = Value::Object(vars);
+    known
+}
+
+fn preview_of(step: &PlanStep, known: &Value) -> StepPreview {
+    let Some(item) = &step.item else { return step_preview(step, known) };
+    let mut known = known.clone();
+    known[item.name.as_str()] = item.value.clone();
+    step_preview(step, &known)
 }
 
 fn step_preview(step: &PlanStep, known: &Value) -> StepPreview {
@@ -84,6 +132,7 @@ fn step_preview(step: &PlanStep, known: &Value) -> StepPreview {
         phase: step.phase.clone(),
         uses: step.uses.clone(),
         after: step.needs.iter().map(ToString::to_string).collect(),
+        item: step.item.clone(),
         condition: step.condition.clone(),
         with: show(&step.with, known),
         footprint: step.footprint.clone(),
@@ -122,11 +171,8 @@ fn unknown(references: &[Reference]) -> Option<String> {
     if references.iter().any(|reference| reference.root == "secrets") {
         return Some("(secret)".to_owned());
     }
-    let mut steps: Vec<&str> = references
-        .iter()
-        .filter(|reference| reference.root == "steps")
-        .filter_map(|reference| reference.path.first().map(String::as_str))
-        .collect();
+    let steps = references.iter().filter(|reference| reference.root == "steps");
+    let mut steps: Vec<String> = steps.map(Reference::step).collect();
     steps.dedup();
     if !steps.is_empty() {
         return Some(format!("(known after {})", steps.join(", ")));

@@ -19,7 +19,8 @@ use crate::driver::{Driver, Heard, Question, Then};
 use crate::error::EngineError;
 use crate::executor::Job;
 use crate::random;
-use crate::rendering::{refused, scope};
+use crate::rendering::refused;
+use crate::scope::scope;
 
 /// Answers that do not count, before a question is left to others.
 const REFUSALS: usize = 3;

@@ -92,7 +92,7 @@ impl Perform {
         let renderer = Renderer::new(
             Arc::clone(&job.created),
             job.scope.clone(),
-            &job.step.secrets,
+            &job.step,
             self.redactor.clone(),
         );
         let scratch = self.folder.join("scratch").join(format!("{}.{}", job.step.id, job.attempt));

@@ -208,9 +208,23 @@ impl RunState {
         self.graph.find(step).map(|step| &self.steps[step])
     }
 
-    fn phase(&self, step: &str) -> Option<&Phase> {
-        let step = step.parse().ok()?;
-        self.step(&step).map(|step| &step.phase)
+    /// Where the step of that id stands; all steps of a `foreach` or of an included runbook.
+    fn phases(&self, id: &str) -> Option<Vec<&Phase>> {
+        let parsed: StepId = id.parse().ok()?;
+        if let Some(step) = self.step(&parsed) {
+            return Some(vec![&step.phase]);
+        }
+        let plan = self.plan()?;
+        if let Some(group) = plan.groups.get(&parsed) {
+            return Some(group.steps.iter().filter_map(|id| Some(&self.step(id)?.phase)).collect());
+        }
+        let inside = |step: &PlanStep| {
+            step.role.is_main()
+                && step.id.as_str().strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
+        };
+        let included = plan.included.contains_key(id);
+        let steps = || self.steps().filter(|(step, _)| inside(step));
+        included.then(|| steps().map(|(_, state)| &state.phase).collect())
     }
 
     /// A step of the plan by its id.
@@ -303,14 +317,19 @@ impl Results for RunState {
     fn succeeded(&self, step: Option<&str>) -> bool {
         match step {
             None => self.failed.is_none(),
-            Some(step) => self.phase(step) == Some(&Phase::Succeeded),
+            Some(step) => self.phases(step).is_some_and(|phases| match phases.as_slice() {
+                [one] => **one == Phase::Succeeded,
+                all => all.iter().all(|phase| phase.satisfies()),
+            }),
         }
     }
 
     fn failed(&self, step: Option<&str>) -> bool {
         match step {
             None => self.failed.is_some(),
-            Some(step) => matches!(self.phase(step), Some(Phase::Failed | Phase::TimedOut)),
+            Some(step) => self.phases(step).is_some_and(|phases| {
+                phases.iter().any(|phase| matches!(phase, Phase::Failed | Phase::TimedOut))
+            }),
         }
     }
 }

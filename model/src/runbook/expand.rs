@@ -205,12 +205,16 @@ impl Part<'_> {
         for store in &mut footprint.stores {
             *store = self.id_of(store);
         }
+        let servers = footprint.tools.iter_mut().filter_map(|t| t.not_older_than_server.as_mut());
+        for server in servers {
+            *server = self.id_of(server);
+        }
         footprint
     }
 
     /// The id in the plan of a step of this part.
     pub(super) fn id_of(&self, id: &str) -> String {
-        self.prefix.as_ref().map_or_else(|| id.to_owned(), |prefix| format!("{prefix}.{id}"))
+        plan::qualified(self.prefix.as_deref(), id)
     }
 }
 
