@@ -173,6 +173,27 @@ codes! {
     NOT_TAKEN_OVER = "RB0269", "a part of an included runbook that does nothing here",
         "Only the steps of an included runbook are taken over, with its params, vars, secrets, connections, stores and defaults. What else it says holds when it is run by itself.",
         "handlers: {failure: [...]}";
+    NO_MEANING = "RB0280", "a key that has no meaning here",
+        "The key belongs to the steps of the runbook. The steps of handlers are told of the run and are no part of it: they restore nothing, reach no milestone, and are not undone. An `undo` runs when its step is taken back, whatever `needs` or `if` would say.",
+        "handlers:\n  failure: [{id: alarm, uses: slack.notify, restores_service: true}]";
+    UNDO_READS = "RB0281", "an `undo` reads a step that may not have run",
+        "An `undo` runs when its own step has finished, so it reads the outputs of that step and of the steps that run before it. Others may not have run.",
+        "undo: {uses: pg.swap_back, with: {table: \"{{ steps.later.outputs.table }}\"}}";
+    HANDLER_WAITS = "RB0284", "a handler that waits for a person",
+        "Handlers tell people what happened to the run; they never wait for an answer, or a run could not end. Put the question among the steps.",
+        "handlers:\n  failure: [{id: ask, uses: human.approve, with: {prompt: \"go on?\"}}]";
+    NOTHING_TO_UNDO = "RB0285", "a rollback with nothing to undo",
+        "`rollback` runs the `undo` of finished steps after a failure, and no step has one.",
+        "rollback: on_failure";
+    HANDLER_DESTROYS = "RB0286", "a handler that destroys something",
+        "A handler runs however far the steps have come, when nobody may be watching. What it destroys cannot be brought back by a resume.",
+        "handlers:\n  exit: [{id: drop, uses: pg.drop_database}]";
+    MILESTONE = "RB0293", "two milestones have one name",
+        "The report tells when each milestone was reached, by its name.",
+        "milestone: {name: core, rto: 10m}";
+    MILESTONE_LATE = "RB0294", "a milestone after the recovery time objective",
+        "A milestone is an objective inside the run: it is reached on the way to the whole, so its time is not longer than `objectives.rto`.",
+        "objectives: {rto: 10m}\n# ...\nmilestone: {name: core, rto: 20m}";
 }
 
 codes! {

@@ -6,9 +6,11 @@ mod expand;
 mod facts;
 mod fields;
 mod foreach;
+mod handlers;
 mod include;
 mod input;
 mod load;
+mod milestone;
 mod names;
 mod order;
 mod outputs;
@@ -25,7 +27,8 @@ use serde_json::Value;
 use crate::catalog::Catalog;
 use crate::diagnostic::{self, Diagnostic, IncludedText, SourceText};
 use crate::document;
-use crate::plan::{Included, MAX_PARALLEL, Objectives, Plan, Retry, Source};
+use crate::node::SourceSpan;
+use crate::plan::{Included, MAX_PARALLEL, Objectives, Plan, Retry, Rollback, Source};
 use crate::sources::{NoSources, Sources};
 use crate::units::Span;
 
@@ -34,11 +37,13 @@ pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STOR
 use expand::{Expansion, Part};
 pub(crate) use fields::Keys;
 pub(crate) use foreach::FOREACH;
+pub(crate) use handlers::HANDLERS;
+use handlers::Told;
 pub use include::INCLUDE_KIND;
 pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
-pub(crate) use step::STEP;
 use step::Step;
+pub(crate) use step::{CONTINUE_ON, HANDLER_STEP, MILESTONE, STEP, UNDO};
 
 /// A runbook without errors, its parameters not yet bound.
 #[derive(Debug)]
@@ -57,6 +62,7 @@ pub struct Runbook {
     connections: Named<crate::plan::Connection>,
     stores: Named<crate::plan::Store>,
     steps: Vec<Step>,
+    handlers: Vec<Told>,
     broken: Broken,
 }
 
@@ -78,6 +84,8 @@ struct Header {
     retry: Retry,
     stall_timeout: Option<Span>,
     max_parallel: Option<usize>,
+    rollback: Rollback,
+    rollback_span: Option<SourceSpan>,
 }
 
 /// A text that was read, and everything there is to say about it.
@@ -160,6 +168,7 @@ impl Runbook {
             connections: joined(parts, |runbook| &runbook.connections),
             stores: joined(parts, |runbook| &runbook.stores),
             max_parallel: header.max_parallel.unwrap_or(MAX_PARALLEL),
+            rollback: header.rollback,
             groups: expansion.groups(),
             included: parts.iter().filter_map(|part| part.included(parts)).collect(),
             ..Plan::new(header.name.clone(), steps)

@@ -9,9 +9,17 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::proof::Level;
 use crate::runbook::{
-    CONNECTION, DEFAULTS, FOREACH, Keys, OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE,
+    CONNECTION, CONTINUE_ON, DEFAULTS, FOREACH, HANDLER_STEP, HANDLERS, Keys, MILESTONE,
+    OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE, UNDO,
 };
 use crate::units::{ByteSize, Span};
+
+/// The sorts of steps by the names of their definitions, with the keys they must have.
+const STEPS: [(&str, &Keys, &[&str]); 3] = [
+    ("step", &STEP, &["id", "uses"]),
+    ("handler_step", &HANDLER_STEP, &["id", "uses"]),
+    ("undo", &UNDO, &["uses"]),
+];
 
 const IDENTIFIER: &str = "^[a-z][a-z0-9_]{0,63}$";
 
@@ -24,7 +32,10 @@ pub fn runbook(catalog: &dyn Catalog) -> Value {
             defs.insert((*kind).to_owned(), input(kind, step.input_schema().to_value()));
         }
     }
-    defs.insert("step".to_owned(), step(&kinds, &defs));
+    defs.insert("with_of_kind".to_owned(), with_of_kind(&kinds, &defs));
+    for (name, keys, required) in STEPS {
+        defs.insert(name.to_owned(), step(keys, required, &kinds));
+    }
     let mut schema = object(&RUNBOOK, &["version", "name", "steps"], header);
     schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     schema["title"] = json!("runbook");
@@ -76,6 +87,13 @@ fn header(key: &str) -> Value {
         }),
         "max_parallel" => json!({"type": "integer", "minimum": 1, "maximum": 65535}),
         "steps" => json!({"type": "array", "minItems": 1, "items": reference("step")}),
+        "handlers" => {
+            object(&HANDLERS, &[], |_| json!({"type": "array", "items": reference("handler_step")}))
+        }
+        "rollback" => json!({
+            "enum": ["never", "on_failure", "ask"],
+            "description": "whether finished steps are undone after a failure",
+        }),
         other => unreachable!("the key `{other}` of a runbook has no schema"),
     }
 }
@@ -173,12 +191,18 @@ fn store(key: &str) -> Value {
     }
 }
 
-/// The schema of any step: the common keys, then one case for each kind.
-fn step(kinds: &[&str], defs: &Map<String, Value>) -> Value {
-    let mut schema = object(&STEP, &["id", "uses"], |key| step_key(key, kinds));
+/// The schema of a step with these keys: no others, and `with` as its kind has it.
+fn step(keys: &Keys, required: &[&str], kinds: &[&str]) -> Value {
+    let mut schema = object(keys, required, |key| step_key(key, kinds));
     let members = schema.as_object_mut().expect("the schema of a step is an object");
     members.remove("additionalProperties");
     members.insert("unevaluatedProperties".to_owned(), json!(false));
+    members.insert("allOf".to_owned(), json!([reference("with_of_kind")]));
+    schema
+}
+
+/// One case for each kind: its `with`.
+fn with_of_kind(kinds: &[&str], defs: &Map<String, Value>) -> Value {
     let case = |kind: &&str| {
         let needed = defs.get(*kind).and_then(|input| input.get("required"));
         let needed = needed.and_then(Value::as_array).is_some_and(|keys| !keys.is_empty());
@@ -188,8 +212,7 @@ fn step(kinds: &[&str], defs: &Map<String, Value>) -> Value {
             "then": {"properties": {"with": reference(kind)}, "required": required},
         })
     };
-    members.insert("allOf".to_owned(), kinds.iter().map(case).collect());
-    schema
+    json!({"allOf": kinds.iter().map(case).collect::<Vec<_>>()})
 }
 
 fn step_key(key: &str, kinds: &[&str]) -> Value {
@@ -205,7 +228,13 @@ fn step_key(key: &str, kinds: &[&str]) -> Value {
         }),
         "if" => json!({"type": ["string", "boolean"], "description": "expression without braces"}),
         "retry" => reference("retry"),
-        "timeout" | "stall_timeout" | "deadline" => reference("duration"),
+        "timeout" | "stall_timeout" | "deadline" | "slow_after" => reference("duration"),
+        "continue_on" => object(&CONTINUE_ON, &["failure"], |_| json!({"type": "boolean"})),
+        "undo" => reference("undo"),
+        "milestone" => object(&MILESTONE, &["name"], |key| match key {
+            "name" => text("what has been reached"),
+            _ => reference("duration"),
+        }),
         "restores_service" => json!({"type": "boolean", "description": "RTO stops here"}),
         "idempotent" => json!({"type": "boolean", "description": "a second run does no harm"}),
         "observe" => json!({"type": "array", "items": {"type": "string"}}),

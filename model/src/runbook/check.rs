@@ -8,16 +8,17 @@ use super::declare::Named;
 use super::expand::{Expansion, Instance, Part, plan_id};
 use super::facts::facts;
 use super::input::{Filling, Input};
+use super::milestone;
 use super::names::{Names, Place};
-use super::order::{Order, report_cycle, written};
-use super::outputs::{evaluated, may_be_skipped, outputs_are_known, skipped};
+use super::order::{report_cycle, written};
+use super::outputs::{evaluated, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
 use super::trial::{Trial, place_of, trial};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
-use crate::effect::Repeat;
+use crate::effect::{Effect, Repeat};
 use crate::footprint::Footprint;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::plan::{PlanStep, Retry, Role};
@@ -38,19 +39,21 @@ pub(super) fn examine(
         scopes.push(Scope::new(&mut names, &part.bound, problems));
         target_secrets.push(targets(&mut names, problems));
     }
-    let order = written(expansion, problems);
-    let mut examining = Examining { names, catalog, target_secrets, order };
+    names.order = written(expansion, problems);
+    let mut examining = Examining { names, catalog, target_secrets };
     let mut steps = Vec::new();
     let mut told = Told::default();
     for (at, one) in expansion.steps.iter().enumerate() {
         let scope = &scopes[one.part];
         let with_item = one.item.as_ref().map(|item| scope.with_item(item));
-        examining.names.enter(one.part, one.item.as_ref());
+        examining.names.enter_step(at);
         let mut found = Vec::new();
         steps.extend(examining.step(at, with_item.as_ref().unwrap_or(scope), &mut found));
         problems.extend(told.news(one, found));
     }
-    report_cycle(expansion, &examining.order, problems);
+    report_cycle(expansion, &examining.names.order, problems);
+    nothing_to_undo(expansion, problems);
+    milestone::check(expansion, problems);
     if steps.len() == expansion.steps.len() && !problems.iter().any(Diagnostic::is_error) {
         examining.report_unused(problems);
     }
@@ -85,7 +88,6 @@ struct Examining<'a> {
     catalog: &'a dyn Catalog,
     /// Of each part.
     target_secrets: Vec<TargetSecrets>,
-    order: Order,
 }
 
 /// Checks the templates of connections and stores.
@@ -128,7 +130,8 @@ impl Examining<'_> {
         scope: &Scope,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<PlanStep> {
-        let step = self.names.expansion.steps[at].step;
+        let one = &self.names.expansion.steps[at];
+        let step = one.step;
         let mut input = Filling {
             names: &mut self.names,
             scope,
@@ -140,7 +143,9 @@ impl Examining<'_> {
         if let Some(condition) = &step.condition {
             self.condition(condition, scope, &mut input, problems);
         }
-        self.order[at].extend(&input.steps);
+        if one.role.is_main() {
+            self.names.order[at].extend(&input.steps);
+        }
         let Some(facts) = self.names.facts.get(&step.uses.text) else {
             problems.push(unknown_kind(&step.uses, self.catalog));
             return None;
@@ -152,6 +157,7 @@ impl Examining<'_> {
             return None;
         }
         opaque_retry(step, &footprint, problems);
+        handler(one, &footprint, problems);
         Some(self.planned(at, &input, footprint, version, problems))
     }
 
@@ -196,10 +202,10 @@ impl Examining<'_> {
                 parsed.holds_in(scope, &AllWell)
             })
         };
-        let maybe = may_be_skipped(&self.names, &references);
-        let missing = holds(true).is_err_and(|error| error.undefined);
-        if let (Some(reference), true) = (maybe, missing) {
-            return problems.push(skipped(reference, &condition.span));
+        let maybe = may_be_missing(&self.names, &references);
+        let undefined = holds(true).is_err_and(|error| error.undefined);
+        if let (Some(found), true) = (maybe, undefined) {
+            return problems.push(missing(found, &condition.span));
         }
         if let Err(error) = holds(false)
             && !(scope.is_sampled(&references) && error.is_about_values())
@@ -266,7 +272,10 @@ impl Examining<'_> {
             uses: step.uses.text.clone(),
             kind_version: version,
             with: step.with.to_json(),
-            needs: self.order[at].iter().map(|at| plan_id(&expansion.steps[*at].id)).collect(),
+            needs: self.names.order[at]
+                .iter()
+                .map(|at| plan_id(&expansion.steps[*at].id))
+                .collect(),
             references: input.references.iter().map(|id| plan_id(id)).collect(),
             secrets: self.secrets(input, &footprint, part, one.part),
             condition: step.condition.as_ref().map(|condition| part.condition(&condition.text)),
@@ -275,11 +284,11 @@ impl Examining<'_> {
             stall_timeout: step.stall_timeout.or(header.stall_timeout),
             deadline: step.deadline,
             restores_service: step.restores_service,
-            role: Role::Main,
-            left_out: None,
-            continue_on_failure: false,
-            slow_after: None,
-            milestone: None,
+            role: one.role.clone(),
+            left_out: step.left_out,
+            continue_on_failure: step.continue_on_failure,
+            slow_after: step.slow_after,
+            milestone: step.milestone.as_ref().map(|marked| marked.milestone.clone()),
             scope: part.prefix.clone(),
             item: one.item.as_ref().map(|item| one.planned_item(item, part)),
             footprint: part.footprint(footprint),
@@ -410,4 +419,38 @@ fn opaque_retry(step: &Step, footprint: &Footprint, problems: &mut Vec<Diagnosti
             .why("nothing can tell whether an attempt that did not end well took effect")
             .help("say `idempotent: true` if a second run does no harm, or give `observe: [argv]`"),
     );
+}
+
+/// A handler tells of the run; it neither asks nor destroys.
+fn handler(one: &Instance<'_>, footprint: &Footprint, problems: &mut Vec<Diagnostic>) {
+    let Role::Handler(_) = one.role else { return };
+    let (uses, span) = (&one.step.uses.text, one.step.uses.span.clone());
+    if footprint.waits_for_person {
+        let message = format!("`{uses}` in a handler");
+        problems.push(
+            Diagnostic::error(code::HANDLER_WAITS, span, message)
+                .why("a handler waits for nobody: the run could not end")
+                .help("ask among the steps, and tell of it in the handler"),
+        );
+    } else if footprint.effect == Effect::Destructive {
+        let message = format!("`{uses}` destroys something in a handler");
+        problems.push(
+            Diagnostic::warning(code::HANDLER_DESTROYS, span, message)
+                .why("a handler runs however far the steps have come, and nobody may be watching"),
+        );
+    }
+}
+
+fn nothing_to_undo(expansion: &Expansion<'_>, problems: &mut Vec<Diagnostic>) {
+    let header = &expansion.parts[0].runbook.header;
+    let (Some(span), false) = (&header.rollback_span, header.rollback.is_never()) else {
+        return;
+    };
+    if expansion.steps.iter().all(|one| one.undoes.is_none()) {
+        let message = "`rollback`, and no step has an `undo`";
+        problems.push(
+            Diagnostic::warning(code::NOTHING_TO_UNDO, span.clone(), message)
+                .help("give the steps that can be taken back an `undo`, or remove `rollback`"),
+        );
+    }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, param, step};
+use super::{Header, Param, Runbook, handlers, param, step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
@@ -50,18 +50,10 @@ pub(crate) const RUNBOOK: Keys = Keys {
         "defaults",
         "max_parallel",
         "steps",
-    ],
-    later: &[
-        "aws",
-        "allowed_regions",
-        "contacts",
-        "review",
-        "concurrency",
         "handlers",
-        "schedule",
-        "drill",
         "rollback",
     ],
+    later: &["aws", "allowed_regions", "contacts", "review", "concurrency", "schedule", "drill"],
 };
 pub(crate) const OBJECTIVES: Keys =
     Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
@@ -138,6 +130,7 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
         connections: named(&fields, "connections", &mut broken, problems, connection),
         stores: named(&fields, "stores", &mut broken, problems, store),
         steps: step::read_all(&fields, problems),
+        handlers: handlers::read(&fields, problems),
         broken,
     }
     .with_params_checked(problems)
@@ -183,6 +176,8 @@ fn header(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Header {
         retry,
         stall_timeout,
         max_parallel: max_parallel(fields, problems),
+        rollback: fields.read("rollback", problems).unwrap_or_default(),
+        rollback_span: fields.entry("rollback").map(|entry| entry.key_span.clone()),
     }
 }
 

@@ -7,6 +7,7 @@ use std::ops::Range;
 use indexmap::IndexMap;
 
 use super::foreach::{self, Item, Items};
+use super::handlers::Told;
 use super::param::Bound;
 use super::step::Step;
 use super::{Runbook, include};
@@ -14,7 +15,7 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::footprint::Footprint;
 use crate::ids::StepId;
-use crate::plan::{self, Group};
+use crate::plan::{self, Group, Role};
 use crate::template::with_steps;
 
 /// All `foreach` together make at most so many steps; one without items counts as one.
@@ -24,7 +25,8 @@ const MOST_INSTANCES: usize = 1_000;
 pub(super) struct Expansion<'a> {
     /// The runbook itself, then those it includes, each before its own inclusions.
     pub(super) parts: Vec<Part<'a>>,
-    /// The steps of the plan; those of a group and those of a part are neighbours.
+    /// The steps of the plan; those of a group and those of a part are neighbours. Undos and
+    /// handlers stand behind all others.
     pub(super) steps: Vec<Instance<'a>>,
 }
 
@@ -73,6 +75,9 @@ pub(super) struct Instance<'a> {
     pub(super) place: usize,
     pub(super) step: &'a Step,
     pub(super) item: Option<Item>,
+    pub(super) role: Role,
+    /// The number of the step that it undoes.
+    pub(super) undoes: Option<usize>,
 }
 
 /// What a name means.
@@ -97,6 +102,8 @@ impl<'a> Expansion<'a> {
         let expansion = Self { parts: Vec::new(), steps: Vec::new() };
         let mut expanding = Expanding { expansion, instances: 0, problems };
         expanding.part(runbook, None, bound, None);
+        expanding.undos();
+        expanding.handlers(runbook);
         expanding.refuse_equal_ids();
         expanding.expansion
     }
@@ -273,7 +280,33 @@ impl<'a> Expanding<'a, '_> {
         let step = &inside.runbook.steps[place];
         let id = inside.id_of(&step.id.text);
         let id = item.as_ref().map_or_else(|| id.clone(), |item| format!("{id}.{}", item.id));
-        self.expansion.steps.push(Instance { id, part, place, step, item });
+        let (role, undoes) = (Role::Main, None);
+        self.expansion.steps.push(Instance { id, part, place, step, item, role, undoes });
+    }
+
+    /// One for each step that has an `undo`, in the same order.
+    fn undos(&mut self) {
+        let undo = |(at, one): (usize, &Instance<'a>)| {
+            let (step, id) = (one.step.undo.as_deref()?, format!("{}.undo", one.id));
+            let (role, item) = (Role::Undo(plan_id(&one.id)), one.item.clone());
+            Some(Instance { id, step, role, item, undoes: Some(at), ..*one })
+        };
+        let undos: Vec<_> = self.expansion.steps.iter().enumerate().filter_map(undo).collect();
+        self.expansion.steps.extend(undos);
+    }
+
+    /// The steps of the handlers; those of included runbooks are not taken over.
+    fn handlers(&mut self, runbook: &'a Runbook) {
+        let told = |(place, told): (usize, &'a Told)| Instance {
+            id: told.id(),
+            part: 0,
+            place,
+            step: &told.step,
+            item: None,
+            role: Role::Handler(told.occasion),
+            undoes: None,
+        };
+        self.expansion.steps.extend(runbook.handlers.iter().enumerate().map(told));
     }
 
     fn items(&mut self, part: usize, step: &Step) -> Option<Items> {

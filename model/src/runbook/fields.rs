@@ -24,12 +24,19 @@ pub(super) struct Fields<'a> {
     what: &'static str,
     span: SourceSpan,
     entries: IndexMap<&'a str, &'a Entry>,
+    /// It is no mapping at all, which is reported.
+    misshapen: bool,
 }
 
 impl<'a> Fields<'a> {
     /// Reports every key that `keys` does not have.
     pub(super) fn new(node: &'a Node, keys: &Keys, problems: &mut Vec<Diagnostic>) -> Self {
-        let mut fields = Self { what: keys.what, span: first_line(node), entries: IndexMap::new() };
+        let mut fields = Self {
+            what: keys.what,
+            span: first_line(node),
+            entries: IndexMap::new(),
+            misshapen: !matches!(node.value, NodeValue::Map(_)),
+        };
         let NodeValue::Map(entries) = &node.value else {
             let message = format!("expected a mapping, found {}", node.what());
             let problem = Diagnostic::error(code::TYPE, node.span.clone(), message);
@@ -42,6 +49,26 @@ impl<'a> Fields<'a> {
             } else {
                 problems.push(unknown_key(key, entry, keys));
             }
+        }
+        fields
+    }
+
+    /// As [`Fields::new`]; a key that only `whole` has is known and has no meaning here.
+    pub(super) fn narrowed(
+        node: &'a Node,
+        keys: &Keys,
+        whole: &Keys,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Self {
+        let before = problems.len();
+        let fields = Self::new(node, keys, problems);
+        let unknown = problems[before..].iter_mut().filter(|one| one.code == code::UNKNOWN_KEY);
+        for problem in unknown {
+            let key = entry_at(node, &problem.span);
+            let Some(key) = key.filter(|key| whole.known.contains(key)) else { continue };
+            let message = format!("`{key}` has no meaning in {}", keys.what);
+            *problem = Diagnostic::error(code::NO_MEANING, problem.span.clone(), message)
+                .help(format!("remove `{key}`"));
         }
         fields
     }
@@ -92,6 +119,9 @@ impl<'a> Fields<'a> {
         key: &str,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<T> {
+        if self.misshapen {
+            return None;
+        }
         if self.get(key).is_none() {
             let message = format!("{} needs `{key}`", self.what);
             let problem = Diagnostic::error(code::MISSING_KEY, self.span.clone(), message);
@@ -124,6 +154,12 @@ fn unknown_key(key: &str, entry: &Entry, keys: &Keys) -> Diagnostic {
             .help("put the whole text in quotes");
     }
     Diagnostic::error(code::UNKNOWN_KEY, span, message).help(suggest::one_of(key, keys.known))
+}
+
+/// The key that stands at `span`.
+fn entry_at<'n>(node: &'n Node, span: &SourceSpan) -> Option<&'n str> {
+    let NodeValue::Map(entries) = &node.value else { return None };
+    entries.iter().find(|(_, entry)| entry.key_span == *span).map(|(key, _)| key.as_str())
 }
 
 /// The place of a mapping as a whole: its first key.

@@ -12,7 +12,7 @@ use crate::node::{Node, NodeValue, SourceSpan};
 use crate::template::{self, FUNCTIONS, Reference, Template};
 
 /// `foreach` as it is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Foreach {
     pub(super) max_parallel: Option<usize>,
     /// What it says, when it can be used.
@@ -20,7 +20,7 @@ pub(super) struct Foreach {
 }
 
 /// What a `foreach` goes over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Over {
     pub(super) items: Node,
     /// The name that templates read an item by.

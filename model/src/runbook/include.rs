@@ -23,7 +23,7 @@ const WITH: Keys =
     Keys { what: "`with` of `runbook.include`", known: &["file", "params"], later: &[] };
 
 /// What a step includes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Include {
     /// The path as it is written, when there is one.
     pub(super) file: Option<Spanned>,

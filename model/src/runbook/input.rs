@@ -6,7 +6,7 @@ use minijinja::Value as Rendered;
 use super::expand::Found;
 use super::facts::{FieldRules, field_rules};
 use super::names::{Names, Place};
-use super::outputs::{evaluated, known_after, may_be_skipped, outputs_are_known, skipped};
+use super::outputs::{evaluated, known_after, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed, refused};
 use super::step::Step;
 use crate::catalog::InputProblem;
@@ -172,10 +172,10 @@ impl Filling<'_, '_> {
                 template.render(&Rendered::from(scope))
             })
         };
-        if let Some(reference) = may_be_skipped(self.names, references)
+        if let Some(found) = may_be_missing(self.names, references)
             && render(true).is_err_and(|error| error.undefined)
         {
-            self.problems.push(skipped(reference, &node.span));
+            self.problems.push(missing(found, &node.span));
             return self.unfilled(node);
         }
         let after = known_after(references);

@@ -4,9 +4,10 @@ use std::collections::HashSet;
 
 use super::Runbook;
 use super::declare::Named;
-use super::expand::{Expansion, Found, Part, Sort};
+use super::expand::{Expansion, Found, Instance, Part, Sort};
 use super::facts::{Facts, Step as Followed, follow};
 use super::foreach::Item;
+use super::order::{Order, ancestors};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
@@ -37,6 +38,10 @@ pub(super) struct Names<'a> {
     pub(super) runbook: &'a Runbook,
     pub(super) expansion: &'a Expansion<'a>,
     pub(super) facts: Facts<'a>,
+    /// Which step of the plan runs after which.
+    pub(super) order: Order,
+    /// The step that reads, unless what is read stands outside the steps.
+    reader: Option<usize>,
     part: usize,
     item: Option<&'a Item>,
     used: Vec<HashSet<(&'static str, String)>>,
@@ -49,12 +54,25 @@ impl<'a> Names<'a> {
         };
         let used = expansion.parts.iter().map(read).collect();
         let runbook = expansion.parts[0].runbook;
-        Self { runbook, expansion, facts, part: 0, item: None, used }
+        let (order, reader) = (Order::new(), None);
+        Self { runbook, expansion, facts, order, reader, part: 0, item: None, used }
+    }
+
+    /// Reads for a step of the plan from now on.
+    pub(super) fn enter_step(&mut self, at: usize) {
+        let one = &self.expansion.steps[at];
+        self.enter(one.part, one.item.as_ref());
+        self.reader = Some(at);
+    }
+
+    /// The step that reads.
+    pub(super) fn reader(&self) -> Option<&'a Instance<'a>> {
+        self.reader.map(|at| &self.expansion.steps[at])
     }
 
     /// Reads the names of a part from now on, and those of an item of a `foreach`.
     pub(super) fn enter(&mut self, part: usize, item: Option<&'a Item>) {
-        (self.part, self.item) = (part, item);
+        (self.part, self.item, self.reader) = (part, item, None);
         self.runbook = self.expansion.parts[part].runbook;
     }
 
@@ -177,6 +195,7 @@ impl<'a> Names<'a> {
         match (found.sort, rest.first().map(String::as_str)) {
             (Sort::Unread, _) => Ok(()),
             _ if found.loose => Err(Box::new(loose(&name, at))),
+            _ if !self.has_run(&found) => Err(Box::new(self.not_run(&name, at))),
             (Sort::Part(inner), Some(next)) if !["outputs", "status"].contains(&next) => {
                 let known = self.expansion.parts[inner].runbook.step_ids();
                 let problem = undefined(format!("`{name}` has no step `{next}`"));
@@ -200,6 +219,25 @@ impl<'a> Names<'a> {
                 Err(Box::new(problem.help(format!("write `steps.{name}.outputs.<name>`"))))
             }
         }
+    }
+
+    /// An undo reads what ran before it for certain: its own step and what that runs after.
+    fn has_run(&self, found: &Found<'_>) -> bool {
+        let Some(undone) = self.reader().and_then(|reader| reader.undoes) else { return true };
+        let own = |at: usize| at == undone;
+        found.steps.clone().all(own) || {
+            let before = ancestors(&self.order, undone);
+            found.steps.clone().all(|at| own(at) || before.contains(&at))
+        }
+    }
+
+    fn not_run(&self, name: &str, at: SourceSpan) -> Diagnostic {
+        let undone = self.reader().and_then(|reader| reader.undoes);
+        let undone = undone.map_or("", |at| self.expansion.steps[at].id.as_str());
+        let message = format!("`{name}` may not have run when `{undone}` is undone");
+        Diagnostic::error(code::UNDO_READS, at, message)
+            .why(format!("`{name}` does not run before `{undone}`"))
+            .help(format!("read `{undone}` or a step that it runs after"))
     }
 
     fn output(

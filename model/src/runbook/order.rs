@@ -6,6 +6,7 @@ use super::expand::{Expansion, Found, Sort};
 use super::step::{Spanned, Step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
+use crate::plan::{Occasion, Role};
 use crate::suggest;
 
 /// For each step, by its number in the plan, the steps it runs after.
@@ -21,8 +22,26 @@ pub(super) fn written(expansion: &Expansion<'_>, problems: &mut Vec<Diagnostic>)
             writing.after(part, place);
         }
     }
-    let instances = expansion.steps.iter();
-    instances.map(|one| writing.after(one.part, one.place)).collect()
+    let mut order = Order::with_capacity(expansion.steps.len());
+    for (at, one) in expansion.steps.iter().enumerate() {
+        order.push(match &one.role {
+            Role::Main => writing.after(one.part, one.place),
+            Role::Undo(_) => one.undoes.into_iter().collect(),
+            Role::Handler(occasion) => writing.told(at, *occasion),
+        });
+    }
+    order
+}
+
+/// The steps that run before step `at`, however far away.
+pub(super) fn ancestors(order: &Order, at: usize) -> IndexSet<usize> {
+    let mut found: IndexSet<usize> = order[at].clone();
+    let mut next = 0;
+    while let Some(&step) = found.get_index(next) {
+        found.extend(order[step].iter().copied());
+        next += 1;
+    }
+    found
 }
 
 struct Writing<'e, 'a, 'p> {
@@ -67,6 +86,37 @@ impl<'a> Writing<'_, 'a, '_> {
                     self.problems.push(refused(format!("`{}` needs itself", need.text)));
                 }
                 Ok(found) => after.extend(self.last_of(part, need, &found)),
+            }
+        }
+        after
+    }
+
+    /// The steps of the same handler that its step `at` runs after.
+    fn told(&mut self, at: usize, occasion: Occasion) -> IndexSet<usize> {
+        let steps = &self.expansion.steps;
+        let inside = |other: &usize| steps[*other].role == Role::Handler(occasion);
+        let Some(needs) = &steps[at].step.needs else {
+            return at.checked_sub(1).filter(inside).into_iter().collect();
+        };
+        let list: Vec<usize> = (0..steps.len()).filter(inside).collect();
+        let id = |at: usize| steps[at].step.id.text.as_str();
+        let mut after = IndexSet::new();
+        for need in needs {
+            let refused = |message| Diagnostic::error(code::NEEDS, need.span.clone(), message);
+            match list.iter().find(|other| id(**other) == need.text) {
+                Some(other) if *other == at => {
+                    self.problems.push(refused(format!("`{}` needs itself", need.text)));
+                }
+                Some(other) if !after.insert(*other) => {
+                    self.problems.push(refused(format!("`{}` stands twice in `needs`", need.text)));
+                }
+                Some(_) => {}
+                None => {
+                    let known: Vec<&str> = list.iter().map(|at| id(*at)).collect();
+                    let message =
+                        format!("`needs` names `{}`, which is no step of this handler", need.text);
+                    self.problems.push(refused(message).help(suggest::one_of(&need.text, &known)));
+                }
             }
         }
         after

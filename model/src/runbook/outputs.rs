@@ -19,6 +19,7 @@ use super::scope::Scope;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
+use crate::plan::{LeftOut, Role};
 use crate::template::{self, Reference, TemplateError};
 
 /// A mapping that answers every key.
@@ -106,7 +107,7 @@ fn step_values(
                 None => facts.example.clone(),
             }
         });
-        let skipped = skip && found.may_be_skipped();
+        let skipped = skip && names.absence(&found).is_some();
         let outputs = if skipped { None } else { example };
         let outputs =
             outputs.unwrap_or_else(|| Rendered::from(BTreeMap::<String, Rendered>::new()));
@@ -192,27 +193,67 @@ pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> 
     })
 }
 
-impl Found<'_> {
-    /// It may have no outputs.
-    fn may_be_skipped(&self) -> bool {
-        self.written.condition.is_some()
+/// Why a step may have no outputs when another one reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Absence {
+    /// It has an `if`.
+    Condition,
+    /// It may fail, and the run goes on.
+    Tolerated,
+    /// It is left out of this variant of the run.
+    LeftOut(LeftOut),
+    /// Its reader is a handler, which runs however far the steps have come.
+    Handler,
+}
+
+impl Names<'_> {
+    /// Why the step that reads may find no outputs there.
+    fn absence(&self, found: &Found<'_>) -> Option<Absence> {
+        let (reader, step) = (self.reader()?, found.written);
+        match &reader.role {
+            Role::Handler(_) => return Some(Absence::Handler),
+            Role::Undo(of) if of.as_str() == found.id => return None,
+            Role::Undo(_) | Role::Main => {}
+        }
+        if let (Some(left_out), None) = (step.left_out, reader.step.left_out) {
+            return Some(Absence::LeftOut(left_out));
+        }
+        if step.condition.is_some() {
+            return Some(Absence::Condition);
+        }
+        step.continue_on_failure.then_some(Absence::Tolerated)
     }
 }
 
-/// The steps among `references` that may be skipped.
-pub(super) fn may_be_skipped<'r>(
+/// The first of `references` that reads a step whose outputs may be missing.
+pub(super) fn may_be_missing<'r>(
     names: &Names<'_>,
     references: &'r [Reference],
-) -> Option<&'r Reference> {
-    references.iter().find(|one| names.step_of(one).is_some_and(|found| found.may_be_skipped()))
+) -> Option<(&'r Reference, Absence)> {
+    references.iter().find_map(|one| Some((one, names.absence(&names.step_of(one)?)?)))
 }
 
 /// The problem of reading a step that may not have run.
-pub(super) fn skipped(reference: &Reference, span: &SourceSpan) -> Diagnostic {
+pub(super) fn missing(
+    (reference, absence): (&Reference, Absence),
+    span: &SourceSpan,
+) -> Diagnostic {
     let id = reference.step();
-    let message = format!("`{}` does not exist when `{id}` is skipped", reference.dotted());
+    let (when, why) = match absence {
+        Absence::Condition => ("is skipped", format!("`{id}` has an `if`")),
+        Absence::Tolerated => ("has failed", format!("`{id}` has `continue_on`")),
+        Absence::LeftOut(LeftOut::Drill) => ("is skipped", format!("`drill.skip` names `{id}`")),
+        Absence::LeftOut(LeftOut::Ungraceful) => {
+            ("is skipped", format!("`{id}` has `ungraceful: skip`"))
+        }
+        Absence::Handler => {
+            let why = "a handler runs however far the steps have come";
+            ("has not succeeded", why.to_owned())
+        }
+    };
+    let message = format!("`{}` does not exist when `{id}` {when}", reference.dotted());
     Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
-        .why(format!("`{id}` has an `if`"))
+        .why(why)
         .help(format!("say what to use instead: `{}`", with_default(reference)))
 }
 

@@ -12,11 +12,11 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeValue, SourceSpan};
 use crate::node_de;
-use crate::plan::Retry;
+use crate::plan::{LeftOut, Milestone, Retry};
 use crate::units::Span;
 
 /// A step as it is written.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) id: Spanned,
     pub(super) name: Option<Spanned>,
@@ -31,10 +31,25 @@ pub(super) struct Step {
     pub(super) timeout: Option<Span>,
     pub(super) stall_timeout: Option<Span>,
     pub(super) deadline: Option<Span>,
+    pub(super) slow_after: Option<Span>,
+    pub(super) continue_on_failure: bool,
     pub(super) restores_service: bool,
     pub(super) foreach: Option<Foreach>,
     /// It stands for the steps of another runbook.
     pub(super) include: Option<Include>,
+    pub(super) milestone: Option<Marked>,
+    /// The variant of the runbook that this is leaves it out.
+    pub(super) left_out: Option<LeftOut>,
+    /// Takes its effect back.
+    pub(super) undo: Option<Box<Step>>,
+}
+
+/// A milestone and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Marked {
+    pub(super) milestone: Milestone,
+    pub(super) name_span: SourceSpan,
+    pub(super) rto_span: Option<SourceSpan>,
 }
 
 /// Text and its place.
@@ -58,13 +73,58 @@ pub(crate) const STEP: Keys = Keys {
         "timeout",
         "stall_timeout",
         "deadline",
+        "slow_after",
+        "continue_on",
+        "undo",
         "restores_service",
+        "milestone",
         "idempotent",
         "observe",
         "foreach",
     ],
-    later: &["undo", "slow_after", "continue_on", "milestone", "ungraceful"],
+    later: &["ungraceful"],
 };
+pub(crate) const HANDLER_STEP: Keys = Keys {
+    what: "a step of a handler",
+    known: &[
+        "id",
+        "name",
+        "phase",
+        "uses",
+        "with",
+        "needs",
+        "if",
+        "retry",
+        "timeout",
+        "stall_timeout",
+        "deadline",
+        "slow_after",
+        "continue_on",
+        "idempotent",
+        "observe",
+    ],
+    later: &["foreach"],
+};
+pub(crate) const UNDO: Keys = Keys {
+    what: "an `undo`",
+    known: &[
+        "name",
+        "uses",
+        "with",
+        "retry",
+        "timeout",
+        "stall_timeout",
+        "deadline",
+        "slow_after",
+        "idempotent",
+        "observe",
+    ],
+    later: &[],
+};
+pub(crate) const CONTINUE_ON: Keys =
+    Keys { what: "`continue_on`", known: &["failure"], later: &[] };
+pub(crate) const MILESTONE: Keys =
+    Keys { what: "a milestone", known: &["name", "rto"], later: &[] };
 
 /// Keys of a step that are part of its kind's input.
 const INPUT_KEYS: [&str; 2] = ["idempotent", "observe"];
@@ -90,45 +150,77 @@ pub(super) fn read_all(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> V
 }
 
 /// `defaults.retry`, whose own problems are reported where the defaults are read.
-fn base_retry(fields: &Fields<'_>) -> Retry {
+pub(super) fn base_retry(fields: &Fields<'_>) -> Retry {
     let retry = fields.get("defaults").and_then(|defaults| defaults.get("retry"));
     let partial = retry.and_then(|node| node_de::read::<PartialRetry>(node).ok());
     partial.map_or_else(Retry::default, |partial| over(&partial, &Retry::default()))
 }
 
+/// Reads a step of the runbook.
 fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Step> {
     let fields = Fields::new(node, &STEP, problems);
-    let retry = retry(&fields, base, problems);
+    let id = id(&fields, problems);
+    let step = body(&fields, node, id.as_ref(), base, problems);
+    let foreach = foreach::read(&fields, problems);
+    let undo = fields.get("undo").and_then(|node| undo(node, id.as_ref(), base, problems));
+    let step = step?;
+    let include = include::read(&fields, &step.uses, &step.with, problems);
+    Some(Step { foreach, include, undo: undo.map(Box::new), ..step })
+}
+
+/// Reads a step of a handler.
+pub(super) fn read_told(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Step> {
+    let fields = Fields::narrowed(node, &HANDLER_STEP, &STEP, problems);
+    let id = id(&fields, problems);
+    body(&fields, node, id.as_ref(), base, problems)
+}
+
+fn id(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
+    let text: String = fields.required("id", problems)?;
+    valid_id(Spanned { text, span: fields.get("id")?.span.clone() }, problems)
+}
+
+/// The step that takes back what `of` did.
+fn undo(
+    node: &Node,
+    of: Option<&Spanned>,
+    base: &Retry,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Step> {
+    let fields = Fields::narrowed(node, &UNDO, &STEP, problems);
+    let id = of.map(|of| Spanned { text: format!("{}.undo", of.text), span: of.span.clone() });
+    body(&fields, node, id.as_ref(), base, problems)
+}
+
+/// What the keys in `fields` say; none when there is no id or no kind.
+pub(super) fn body(
+    fields: &Fields<'_>,
+    node: &Node,
+    id: Option<&Spanned>,
+    base: &Retry,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Step> {
+    let retry = retry(fields, base, problems);
     let retried_at = fields
         .entry("retry")
         .filter(|_| retry.as_ref().is_some_and(|retry| retry.limit > 0))
         .map(|entry| entry.key_span.clone());
-    let rest = (
-        spanned(&fields, "name", problems),
-        fields.read("phase", problems),
-        needs(&fields, problems),
-        spanned(&fields, "if", problems),
-        [
-            fields.limit("timeout", problems),
-            fields.limit("stall_timeout", problems),
-            fields.limit("deadline", problems),
-        ],
-        fields.read("restores_service", problems),
-    );
-    let with = with(&fields, node, problems);
-    let foreach = foreach::read(&fields, problems);
-    let id: Option<String> = fields.required("id", problems);
+    let [timeout, stall_timeout, deadline, slow_after] =
+        ["timeout", "stall_timeout", "deadline", "slow_after"]
+            .map(|key| fields.limit(key, problems));
+    deadline_holds_timeout(fields, timeout, deadline, problems);
+    let (name, phase) = (spanned(fields, "name", problems), fields.read("phase", problems));
+    let (needs, condition) = (needs(fields, problems), spanned(fields, "if", problems));
+    let restores_service = fields.read("restores_service", problems).unwrap_or(false);
+    let continue_on_failure = continue_on(fields, problems);
+    let milestone = milestone(fields, problems);
+    let with = with(fields, node, problems);
     let uses: Option<String> = fields.required("uses", problems);
-    let id = valid_id(Spanned { text: id?, span: fields.get("id")?.span.clone() }, problems)?;
-    let uses = Spanned { text: uses?, span: fields.get("uses")?.span.clone() };
-    let (name, phase, needs, condition, [timeout, stall_timeout, deadline], restores) = rest;
-    deadline_holds_timeout(&fields, timeout, deadline, problems);
-    let include = include::read(&fields, &uses, &with, problems);
     Some(Step {
-        id,
+        id: id?.clone(),
+        uses: Spanned { text: uses?, span: fields.get("uses")?.span.clone() },
         name,
         phase,
-        uses,
         with,
         needs,
         condition,
@@ -137,9 +229,31 @@ fn read(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic>) -> Option<Ste
         timeout,
         stall_timeout,
         deadline,
-        restores_service: restores.unwrap_or(false),
-        foreach,
-        include,
+        slow_after,
+        continue_on_failure,
+        restores_service,
+        milestone,
+        foreach: None,
+        include: None,
+        left_out: None,
+        undo: None,
+    })
+}
+
+fn continue_on(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> bool {
+    let Some(node) = fields.get("continue_on") else { return false };
+    let fields = Fields::new(node, &CONTINUE_ON, problems);
+    fields.required("failure", problems).unwrap_or(false)
+}
+
+fn milestone(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Marked> {
+    let fields = Fields::new(fields.get("milestone")?, &MILESTONE, problems);
+    let rto = fields.limit("rto", problems);
+    let name: String = fields.required("name", problems)?;
+    Some(Marked {
+        milestone: Milestone { name, rto },
+        name_span: fields.get("name")?.span.clone(),
+        rto_span: fields.get("rto").map(|node| node.span.clone()),
     })
 }
 
@@ -251,7 +365,8 @@ fn over(partial: &PartialRetry, base: &Retry) -> Retry {
     }
 }
 
-fn report_duplicates(steps: &[Step], problems: &mut Vec<Diagnostic>) {
+/// Reports every id that an earlier step of the list has.
+pub(super) fn report_duplicates(steps: &[Step], problems: &mut Vec<Diagnostic>) {
     let mut first: HashMap<&str, &SourceSpan> = HashMap::new();
     for step in steps {
         if let Some(earlier) = first.get(step.id.text.as_str()) {

@@ -190,6 +190,40 @@ static VERIFY: Fake<Verify> = Fake {
     },
 };
 
+#[expect(dead_code, reason = "read to see that they fit")]
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Approve {
+    prompt: String,
+    timeout: Option<Span>,
+}
+
+static APPROVE: Fake<Approve> = Fake {
+    name: "fake.approve",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |_| {
+        let footprint = Footprint::new(Effect::Read, Repeat::Idempotent);
+        Ok(Footprint { waits_for_person: true, ..footprint })
+    },
+};
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Drop {
+    connection: String,
+}
+
+static DROP: Fake<Drop> = Fake {
+    name: "fake.drop",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |input| {
+        Ok(Footprint::new(Effect::Destructive, Repeat::Idempotent)
+            .writes_connection(&input.connection))
+    },
+};
+
 #[derive(JsonSchema)]
 struct Empty {}
 
@@ -203,11 +237,13 @@ impl Catalog for Kinds {
             "fake.notify" => Some(&NOTIFY),
             "fake.command" => Some(&COMMAND),
             "fake.verify" => Some(&VERIFY),
+            "fake.approve" => Some(&APPROVE),
+            "fake.drop" => Some(&DROP),
             _ => None,
         }
     }
 
     fn kinds(&self) -> Vec<&'static str> {
-        vec!["fake.dump", "fake.notify", "fake.command", "fake.verify"]
+        vec!["fake.dump", "fake.notify", "fake.command", "fake.verify", "fake.approve", "fake.drop"]
     }
 }
