@@ -8,5 +8,6 @@ pub(crate) mod live;
 pub(crate) mod plan;
 pub(crate) mod print;
 pub(crate) mod report;
+pub(crate) mod stages;
 pub(crate) mod stream;
 pub(crate) mod table;

@@ -48,6 +48,7 @@ pub(crate) fn cancels(screen: Option<Screen>) -> std::io::Result<UnboundedReceiv
                 by: engine::environment::login(),
                 reason: Some(name.to_owned()),
                 force,
+                offer: name == "Ctrl-C",
             };
             if sender.send(wish).is_err() {
                 return;

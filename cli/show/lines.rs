@@ -4,6 +4,7 @@ use model::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
 use serde_json::Value;
 
 use crate::show::plan::word;
+use crate::show::stages::of_stage;
 
 /// How a line is to be looked at; a terminal colours it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,8 @@ pub(crate) fn line(event: &Event) -> Option<Line> {
     let (tone, text) = of_run(event)
         .or_else(|| of_attempt(event))
         .or_else(|| of_step_end(event))
-        .or_else(|| of_people(event))?;
+        .or_else(|| of_people(event))
+        .or_else(|| of_stage(event))?;
     Some(Line { step: event.step().map(ToString::to_string), tone, text })
 }
 
@@ -129,7 +131,6 @@ fn of_step_end(event: &Event) -> Option<(Tone, String)> {
         Event::StepFailed { error, .. } => (Tone::Bad, format!("FAILED {}", error.told())),
         Event::StepTimedOut { error, .. } => (Tone::Bad, format!("TIMED OUT {}", error.told())),
         Event::StepInDoubt { error, .. } => (Tone::Bad, format!("IN DOUBT {}", error.told())),
-        Event::StepSkipped { .. } => (Tone::Plain, "skipped: its `if` does not hold".to_owned()),
         Event::StepNotRun { reason, .. } => (Tone::Plain, format!("not run: {}", not_run(*reason))),
         Event::StepCancelled { .. } => {
             (Tone::Warn, "stopped, because the run was cancelled".to_owned())
@@ -142,6 +143,8 @@ fn not_run(reason: NotRun) -> &'static str {
     match reason {
         NotRun::RunFailed => "a step failed before it",
         NotRun::Cancelled => "the run was cancelled",
+        NotRun::UndoFailed => "an undo step failed before it",
+        NotRun::NotNeeded => "the run ended without a need for it",
     }
 }
 

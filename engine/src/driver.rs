@@ -5,6 +5,7 @@
 //! begins: what can be stopped is stopped, the rest is waited for, and the error says so.
 
 mod enact;
+mod hold;
 mod listen;
 mod ports;
 
@@ -23,7 +24,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub use ports::{AnswerFuture, Approver, CancelWish, Observer, Question};
+pub use ports::{
+    AnswerFuture, Approver, CancelWish, Choice, ChoiceFuture, Observer, Offer, Question,
+};
 
 use crate::clock::Clock;
 use crate::context::Progress;
@@ -75,6 +78,7 @@ pub struct Driver {
     facts: mpsc::UnboundedReceiver<FactMessage>,
     progress: mpsc::Receiver<(StepId, Progress)>,
     asking: usize,
+    hold: Option<hold::Hold>,
     inbox: tokio::time::Interval,
 }
 
@@ -101,6 +105,7 @@ enum Heard {
     Ended(StepId, u32, Ended),
     Observed(StepId, u32, model::run::event::Seen),
     Answered(StepId, Option<model::approval::Answer>),
+    Chosen(Option<Choice>),
 }
 
 /// What there is to wait for.
@@ -128,6 +133,7 @@ impl Driver {
             facts,
             progress,
             asking: 0,
+            hold: None,
             inbox: listen::inbox_interval(),
         }
     }
@@ -150,6 +156,7 @@ impl Driver {
         loop {
             let next = self.decide_all()?;
             self.commit()?;
+            self.offer_choice();
             match next {
                 Next::LetGo(status) => return Ok(RunOutcome { run: self.created.run, status }),
                 Next::Wait(until) => self.listen(until).await?,
@@ -183,6 +190,7 @@ impl Driver {
                 self.asking > 0 || self.batch.then.iter().any(|then| matches!(then, Then::Ask(_)));
             return Ok(match rest {
                 _ if self.state.finished().is_some() => Next::LetGo(self.state.status()),
+                _ if self.state.is_held() => Next::Wait(until),
                 Some(status) if status != RunStatus::WaitingForApproval || !people => {
                     Next::LetGo(status)
                 }
@@ -205,7 +213,7 @@ impl Driver {
             EngineError::new("RB0498", Obstacle::Bug, self.parts.redactor.text(&message))
                 .hint("please report it; `runbook resume` goes on from the journal")
         })?;
-        if let Event::RunResumed { epoch, .. } = event {
+        if let Event::RunResumed { epoch, .. } | Event::RunReopened { epoch, .. } = event {
             self.stamp();
             self.batch.stamp.as_mut().expect("a batch with events has a stamp").epoch = epoch;
         }

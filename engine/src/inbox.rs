@@ -43,6 +43,15 @@ pub enum Request {
         /// The output, when applied and known.
         output: Option<Value>,
     },
+    /// Leave a step out that has not begun, or waits.
+    Skip {
+        /// The step.
+        step: StepId,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// An approval or a rejection.
     Answer {
         /// The step.
@@ -60,6 +69,10 @@ impl Request {
             Self::Resolve { step, verdict, by, reason, output } => {
                 let attempt = state.step(&step).map_or(0, |step| step.attempt);
                 Event::StepResolved { step, attempt, verdict, by, reason, output }
+            }
+            Self::Skip { step, by, reason } => {
+                let (left_out, by, reason) = (None, Some(by), Some(reason));
+                Event::StepSkipped { step, left_out, by, reason }
             }
             Self::Answer { step, answer } => Event::ApprovalAnswered { step, answer },
         }

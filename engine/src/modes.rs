@@ -7,6 +7,7 @@ use model::ids::RunId;
 use model::journal::Record;
 use model::plan::Plan;
 use model::run::event::{Event, Mode, RunCreated};
+use model::run::stage::Reopening;
 use model::run::state::{RunState, RunStatus};
 use tokio::sync::mpsc;
 
@@ -61,6 +62,8 @@ pub async fn run(
     mut with: Surroundings<'_>,
 ) -> Result<RunOutcome, EngineError> {
     let clock = RealClock;
+    let mut plan = plan;
+    plan.ask_before_undo();
     let created = created(plan, start, Mode::Live, &clock)?;
     let (run, redactor) = (created.run, Redactor::default());
     let shared = Arc::new(created.clone());
@@ -98,25 +101,73 @@ pub async fn resume(
     by: String,
     with: Surroundings<'_>,
 ) -> Result<RunOutcome, EngineError> {
+    take_over(run, by, None, with).await
+}
+
+/// Opens a finished run again: to undo its finished steps, newest first, or to run what failed,
+/// was cancelled, was undone or did not run. A run that has nothing of the kind only tells its
+/// status for the latter, and is refused for the former; one that has not ended is resumed for the
+/// latter, and refused for the former.
+pub async fn reopen(
+    run: RunId,
+    by: String,
+    what: Reopening,
+    with: Surroundings<'_>,
+) -> Result<RunOutcome, EngineError> {
+    take_over(run, by, Some(what), with).await
+}
+
+async fn take_over(
+    run: RunId,
+    by: String,
+    what: Option<Reopening>,
+    with: Surroundings<'_>,
+) -> Result<RunOutcome, EngineError> {
     with.state.prepare()?;
     let folder = with.state.run_folder(run);
     let lock = Lock::take(&folder)?;
     let opened = FileJournal::open(&folder)?;
     let state = session::replay(&opened.records)?;
-    if state.finished().is_some() {
+    let Some(taken) = takeover(run, &state, by, what)? else {
         return Ok(RunOutcome { run, status: state.status() });
-    }
+    };
     if state.created().is_none() {
         let message = "the run ended before its first record was durable; nothing was executed";
         return Err(EngineError::refused("RB0817", message).hint("start it again"));
     }
     files::remove_folder(&folder.join("scratch")).ok();
-    let resumed = Event::RunResumed { epoch: state.epoch() + 1, by };
-    let first = opened.repaired.into_iter().chain([resumed]).collect();
+    let first = opened.repaired.into_iter().chain([taken]).collect();
     let driver = Driver::new(live(with, folder, opened.journal, Redactor::default()), state);
     let outcome = driver.drive(first).await;
     drop(lock);
     outcome
+}
+
+/// The event that takes a run over; nothing when it has ended and stays so.
+fn takeover(
+    run: RunId,
+    state: &RunState,
+    by: String,
+    what: Option<Reopening>,
+) -> Result<Option<Event>, EngineError> {
+    let epoch = state.epoch() + 1;
+    let finished = state.finished().is_some();
+    match what {
+        Some(Reopening::Undo) if !finished => {
+            Err(EngineError::refused("RB0463", "the run has not ended: nothing is undone")
+                .hint(format!("`runbook cancel {run}` ends it first")))
+        }
+        Some(Reopening::Undo) if state.undoable().is_empty() => {
+            Err(EngineError::refused("RB0464", "no finished step of the run can be undone").hint(
+                format!("`runbook status {run}` shows every step; those without `undo` stay"),
+            ))
+        }
+        Some(what) if finished && (what == Reopening::Undo || state.has_failed_steps()) => {
+            Ok(Some(Event::RunReopened { epoch, by, what }))
+        }
+        _ if finished => Ok(None),
+        _ => Ok(Some(Event::RunResumed { epoch, by })),
+    }
 }
 
 /// Every record of a run in which each step succeeds with the example of its kind. No process, no

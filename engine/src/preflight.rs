@@ -9,7 +9,7 @@ use model::footprint::Tool;
 use model::plan::{Plan, PlanStep};
 use model::run::event::RunCreated;
 use model::step_error::StepError;
-use model::template::{Results, condition};
+use model::template::{Condition, Results, condition};
 use serde_json::Value;
 
 use crate::context::HostFuture;
@@ -121,7 +121,14 @@ impl Results for Assumed {
 /// Whether the step's `if` can hold, whatever the steps before it do. What only the run knows
 /// may hold.
 fn may_run(step: &PlanStep, scope: &Value) -> bool {
+    if step.left_out.is_some() {
+        return false;
+    }
     let Some(text) = &step.condition else { return true };
+    // Results of single steps cannot all be assumed: what asks for one may run.
+    if Condition::parse(text).is_ok_and(|condition| !condition.asked_steps().is_empty()) {
+        return true;
+    }
     [false, true]
         .iter()
         .any(|failed| condition(text, scope, &Assumed { failed: *failed }).unwrap_or(true))

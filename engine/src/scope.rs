@@ -3,9 +3,10 @@
 
 use indexmap::IndexMap;
 use model::ids::StepId;
-use model::plan::{Plan, PlanStep, qualified};
+use model::plan::{Occasion, Plan, PlanStep, Role, qualified};
 use model::run::event::RunCreated;
-use model::run::state::RunState;
+use model::run::stage::WaitCause;
+use model::run::state::{RunState, RunStatus};
 use model::step_error::StepError;
 use model::template;
 use serde_json::{Map, Value, json};
@@ -31,20 +32,43 @@ pub fn vars(plan: &Plan, run: &Value) -> Result<IndexMap<String, Value>, StepErr
     Ok(all)
 }
 
-/// `run.` as templates see it.
-pub fn run_facts(created: &RunCreated, failed_step: Option<&StepId>) -> Value {
+/// The step that reads, and how the run stands meanwhile.
+pub type Reader<'a> = (&'a RunState, &'a PlanStep);
+
+/// `run.` as templates see it; what only the run knows is empty before it begins.
+pub fn run_facts(created: &RunCreated, reader: Option<Reader<'_>>) -> Value {
+    let state = reader.map(|(state, _)| state);
+    let waiting = reader.filter(|(_, step)| step.role == Role::Handler(Occasion::Waiting));
+    let wait = waiting.and_then(|(state, _)| state.told());
     json!({
         "id": created.run,
         "name": created.plan.name,
         "mode": created.mode,
         "stamp": created.started_at.strftime("%Y%m%dT%H%M%SZ").to_string(),
         "started_at": created.started_at,
-        "failed_step": failed_step,
+        "failed_step": state.and_then(RunState::failed_step),
+        "failed_reason": state.and_then(RunState::failed_reason).map(|error| &error.message),
+        "waiting_step": wait.and_then(|wait| wait.step.as_ref()),
+        "waiting_reason": wait.map(|wait| &wait.reason),
+        "status": reader.map(status),
     })
 }
 
+/// How the run stands as the step tells of it: a handler tells how it ended, or what it waits for.
+fn status((state, step): Reader<'_>) -> RunStatus {
+    match (&step.role, state.told().map(|wait| wait.cause)) {
+        (Role::Handler(Occasion::Waiting), Some(WaitCause::Approval)) => {
+            RunStatus::WaitingForApproval
+        }
+        (Role::Handler(Occasion::Waiting), Some(WaitCause::InDoubt)) => RunStatus::InDoubt,
+        (Role::Handler(Occasion::Waiting), Some(WaitCause::Paused)) => RunStatus::Paused,
+        (Role::Handler(Occasion::Waiting) | Role::Main, _) => RunStatus::Running,
+        _ => state.outcome().into(),
+    }
+}
+
 /// What is settled for a part before its first step.
-pub fn settled(created: &RunCreated, part: Option<&str>, failed_step: Option<&StepId>) -> Value {
+pub fn settled(created: &RunCreated, part: Option<&str>, reader: Option<Reader<'_>>) -> Value {
     let plan = &created.plan;
     let included = part.and_then(|part| plan.included.get(part));
     let (params, vars) =
@@ -54,7 +78,7 @@ pub fn settled(created: &RunCreated, part: Option<&str>, failed_step: Option<&St
     json!({
         "params": params,
         "vars": vars,
-        "run": run_facts(created, failed_step),
+        "run": run_facts(created, reader),
         "steps": {},
     })
 }
@@ -81,7 +105,7 @@ pub fn scope(state: &RunState, created: &RunCreated, step: &PlanStep) -> Value {
         let name = prefix.map_or(id.as_str(), |name| name.trim_start_matches('.'));
         insert(&mut steps, name, value);
     }
-    let mut scope = settled(created, step.scope.as_deref(), state.failed_step());
+    let mut scope = settled(created, step.scope.as_deref(), Some((state, step)));
     scope["steps"] = Value::Object(steps);
     with_item(scope, step)
 }

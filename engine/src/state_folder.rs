@@ -224,8 +224,20 @@ fn refuse_impossible(
             format!("`runbook report {run}` tells how"),
         );
     }
-    let Request::Resolve { step, .. } = request else { return Ok(()) };
     let hint = format!("`runbook status {run}` shows every step");
+    if let Request::Skip { step, .. } = request {
+        return match state.step(step).map(StepState::status) {
+            None => refused(format!("the run has no step `{step}`"), hint),
+            Some(
+                StepStatus::Pending
+                | StepStatus::Ready
+                | StepStatus::Waiting
+                | StepStatus::Retrying,
+            ) => Ok(()),
+            Some(_) => refused(format!("the step `{step}` has begun or ended"), hint),
+        };
+    }
+    let Request::Resolve { step, .. } = request else { return Ok(()) };
     match state.step(step).map(StepState::status) {
         None => refused(format!("the run has no step `{step}`"), hint),
         Some(StepStatus::InDoubt) => Ok(()),

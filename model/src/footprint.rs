@@ -39,6 +39,15 @@ pub struct Footprint {
     /// The step waits for a person; machine time stands still meanwhile.
     #[serde(default)]
     pub waits_for_person: bool,
+    /// The step only tells people something: in a handler it gets 10 s and one retry, and it
+    /// never puts a run in doubt.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub notifies: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// A named connection as a step uses it.
@@ -81,7 +90,15 @@ impl Footprint {
             makes_databases: Vec::new(),
             locks: Vec::new(),
             waits_for_person: false,
+            notifies: false,
         }
+    }
+
+    /// Marks a step that only tells people something.
+    #[must_use]
+    pub fn notifies(mut self) -> Self {
+        self.notifies = true;
+        self
     }
 
     /// Adds something it reads.

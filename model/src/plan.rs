@@ -9,6 +9,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::effect::{Effect, Repeat};
+use crate::footprint::Footprint;
 use crate::ids::StepId;
 use crate::units::Span;
 
@@ -110,6 +112,31 @@ impl Plan {
             included: IndexMap::new(),
             steps,
         }
+    }
+}
+
+impl Plan {
+    /// With `rollback: ask`, adds the question whether finished steps are undone, a step of the
+    /// role [`Role::Consent`] named `rollback`. Nothing to undo is nothing to ask.
+    pub fn ask_before_undo(&mut self) {
+        let undoes = self.steps.iter().any(|step| matches!(step.role, Role::Undo(_)));
+        let asks = self.steps.iter().any(|step| step.role == Role::Consent);
+        if self.rollback != Rollback::Ask || !undoes || asks {
+            return;
+        }
+        let free = |id: &StepId| self.steps.iter().all(|step| step.id != *id);
+        let numbered = (2..).map(|number| format!("rollback_{number}"));
+        let names = std::iter::once("rollback".to_owned()).chain(numbered);
+        let ids = names.map(|name| name.parse().expect("the name is a step id"));
+        let id = ids.into_iter().find(free).expect("some name is free");
+        let mut footprint = Footprint::new(Effect::Read, Repeat::Observable);
+        footprint.waits_for_person = true;
+        let prompt = format!("Undo the finished steps of `{}`, newest first?", self.name);
+        self.steps.push(PlanStep {
+            role: Role::Consent,
+            with: serde_json::json!({"prompt": prompt, "allow_self": true}),
+            ..PlanStep::new(id, "human.approve", footprint)
+        });
     }
 }
 

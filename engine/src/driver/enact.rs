@@ -77,7 +77,8 @@ impl Driver {
         limit: Option<Duration>,
     ) -> Result<(), EngineError> {
         let scope = self.scope_of(step);
-        if attempt == 1 && !self.admitted(step, &scope)? {
+        let fresh = self.state.step(step).is_none_or(|state| state.first_started.is_none());
+        if fresh && !self.admitted(step, &scope)? {
             return Ok(());
         }
         let job = self.job(step, attempt, limit, scope);
@@ -92,7 +93,10 @@ impl Driver {
         let Some(text) = &plan.condition else { return Ok(true) };
         match condition(text, scope, &self.state) {
             Ok(true) => return Ok(true),
-            Ok(false) => self.stage(Event::StepSkipped { step: step.clone() })?,
+            Ok(false) => {
+                let (left_out, by, reason) = (None, None, None);
+                self.stage(Event::StepSkipped { step: step.clone(), left_out, by, reason })?;
+            }
             Err(error) => self.fail(step, refused("`if`", &error))?,
         }
         Ok(false)
@@ -100,7 +104,8 @@ impl Driver {
 
     fn fail(&mut self, step: &StepId, error: StepError) -> Result<(), EngineError> {
         let error = self.parts.redactor.error(error);
-        self.stage(Event::StepFailed { step: step.clone(), attempt: 0, error })
+        let attempt = self.state.step(step).map_or(0, |state| state.attempt);
+        self.stage(Event::StepFailed { step: step.clone(), attempt, error })
     }
 
     fn put_question(&mut self, step: &StepId) -> Result<(), EngineError> {

@@ -94,8 +94,12 @@ impl Driver {
                 self.fact(message);
                 Ok(())
             }
-            Woken::Cancel(CancelWish { by, reason, force }) => {
-                self.cancel(Event::CancelRequested { by, reason, force });
+            Woken::Heard(Heard::Chosen(choice)) => {
+                self.chosen(choice);
+                Ok(())
+            }
+            Woken::Cancel(wish) => {
+                self.wished(wish);
                 Ok(())
             }
             Woken::Progress(step, progress) => {
@@ -142,7 +146,7 @@ impl Driver {
     }
 
     /// Stages an event that someone outside asked for; whether it was possible.
-    fn stage_if_legal(&mut self, event: Event) -> bool {
+    pub(super) fn stage_if_legal(&mut self, event: Event) -> bool {
         let at = self.stamp().at;
         if self.state.apply(at, &event).is_err() {
             return false;
@@ -151,7 +155,7 @@ impl Driver {
         true
     }
 
-    fn cancel(&mut self, event: Event) {
+    pub(super) fn cancel(&mut self, event: Event) {
         if self.stage_if_legal(event) {
             self.batch.then.push(Then::Stop(stoppable(&self.state)));
         }

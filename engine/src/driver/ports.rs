@@ -34,7 +34,38 @@ pub trait Approver: Send + Sync {
     /// Asks; nothing when no answer can be had here. After three answers that do not count the
     /// question stays open for others.
     fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a>;
+
+    /// Lets the person choose how it goes on after a Ctrl-C; nothing when no choice can be had
+    /// here, which cancels the run.
+    fn choose<'a>(&'a self, offer: &'a Offer) -> ChoiceFuture<'a> {
+        let _ = offer;
+        Box::pin(std::future::ready(None))
+    }
 }
+
+/// Put to the person at the terminal who wanted the run to stop, when the steps have ended that
+/// cannot be taken back. Nothing starts meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// The run.
+    pub run: RunId,
+    /// The steps that were waited for.
+    pub ended: Vec<StepId>,
+}
+
+/// What that person may choose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// The run goes on as if nobody had said anything.
+    GoOn,
+    /// The run stays as it is; `runbook resume` goes on.
+    Pause,
+    /// The run is cancelled.
+    Cancel,
+}
+
+/// A choice to come.
+pub type ChoiceFuture<'a> = Pin<Box<dyn Future<Output = Option<Choice>> + Send + 'a>>;
 
 /// Sees a run; cannot change it.
 pub trait Observer: Send {
@@ -43,6 +74,11 @@ pub trait Observer: Send {
     /// A step shows progress.
     fn progress(&mut self, step: &StepId, progress: &Progress) {
         let _ = (step, progress);
+    }
+    /// The run has not begun: it waits for another one of its concurrency group. Told every few
+    /// seconds.
+    fn queued(&mut self, group: &str, behind: &str) {
+        let _ = (group, behind);
     }
 }
 
@@ -55,4 +91,7 @@ pub struct CancelWish {
     pub reason: Option<String>,
     /// Stop also what cannot be taken back.
     pub force: bool,
+    /// They are at the terminal: when a step runs that cannot be taken back, its end is awaited,
+    /// and then they choose how it goes on.
+    pub offer: bool,
 }

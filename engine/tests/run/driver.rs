@@ -259,7 +259,7 @@ async fn a_cancellation_stops_what_can_be_taken_back_and_waits_for_the_rest() {
     ];
     steps[1].footprint = Footprint::new(Effect::Irreversible, Repeat::Observable);
     let (sender, cancels) = mpsc::unbounded_channel();
-    let wish = CancelWish { by: "ann".to_owned(), reason: None, force: false };
+    let wish = CancelWish { by: "ann".to_owned(), reason: None, force: false, offer: false };
     let cancel = async {
         tokio::time::timeout(Duration::from_millis(200), std::future::pending::<()>()).await.ok();
         sender.send(wish).unwrap();

@@ -18,8 +18,9 @@ use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::{RunId, StepId};
 use model::journal::Record;
-use model::plan::{Plan, PlanStep};
+use model::plan::{Occasion, Plan, PlanStep, Role};
 use model::run::event::Event;
+use model::run::stage::Reopening;
 use model::run::state::RunStatus;
 use model::secret::SecretText;
 use model::step_error::StepError;
@@ -212,6 +213,27 @@ impl Ground {
         }
     }
 
+    /// A step of that role.
+    pub(crate) fn role(&self, role: Role, name: &str, script: &[&str]) -> PlanStep {
+        PlanStep { role, ..self.step(name, &[], script) }
+    }
+
+    pub(crate) fn undo(&self, of: &str, script: &[&str]) -> PlanStep {
+        self.role(Role::Undo(id(of)), &format!("{of}.undo"), script)
+    }
+
+    pub(crate) fn handler(&self, on: Occasion, name: &str, script: &[&str]) -> PlanStep {
+        self.role(Role::Handler(on), name, script)
+    }
+
+    pub(crate) async fn reopen(
+        &self,
+        run: RunId,
+        what: Reopening,
+    ) -> Result<RunOutcome, EngineError> {
+        modes::reopen(run, "bob".to_owned(), what, self.surroundings()).await
+    }
+
     pub(crate) async fn run(&self, plan: Plan) -> Result<RunOutcome, EngineError> {
         modes::run(plan, start(), self.surroundings()).await
     }
@@ -264,6 +286,13 @@ pub(crate) fn with(step: PlanStep, key: &str, value: Value) -> PlanStep {
     let mut step = step;
     step.with[key] = value;
     step
+}
+
+/// All that is said of an error, as the command line says it.
+pub(crate) fn said(error: &EngineError) -> String {
+    let hint = error.hint.iter().map(|hint| format!("help: {hint}\n"));
+    let hint: String = hint.collect();
+    format!("error[{}]: {}\n{hint}", error.code, error.message)
 }
 
 pub(crate) fn assert_status(outcome: &Result<RunOutcome, EngineError>, status: RunStatus) -> RunId {

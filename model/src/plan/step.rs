@@ -115,6 +115,8 @@ pub enum Role {
     Main,
     /// Takes the effect of a finished step back: `restore.undo`.
     Undo(StepId),
+    /// Asks a person whether finished steps are undone: `rollback: ask`.
+    Consent,
     /// Told when something happens to the run: `failure.alarm`.
     Handler(Occasion),
 }

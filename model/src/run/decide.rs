@@ -1,5 +1,6 @@
 //! What to do next. Pure: the driver turns every command into events before it acts.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,12 +9,18 @@ use serde_json::json;
 use crate::approval::Decision;
 use crate::effect::Effect;
 use crate::ids::StepId;
+use crate::plan::{Occasion, PlanStep};
 use crate::run::event::{Event, FinalStatus, NotRun};
+use crate::run::graph::Lane;
 use crate::run::settle::{settle, time_left};
+use crate::run::stage::{advance, tell};
 use crate::run::state::{RunState, RunStatus};
 use crate::run::step_state::{Phase, Question};
 use crate::step_error::StepError;
 use crate::units::Span;
+
+/// The longest an attempt to tell people something takes in a handler.
+const NOTICE: Duration = Duration::from_secs(10);
 
 /// One thing to do next.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,27 +82,40 @@ pub fn decide(state: &RunState, now: Timestamp) -> Vec<Command> {
     let mut commands = Vec::new();
     settle_ended(state, now, &mut commands);
     stop_idle(state, &mut commands);
+    stop_beside(state, &mut commands);
     close_questions(state, now, &mut commands);
     // What ended may forbid a start: it is applied first.
     if commands.is_empty() {
         start_due(state, now, &mut commands);
     }
+    if commands.is_empty() {
+        commands.extend(tell(state));
+    }
+    if commands.is_empty() {
+        commands = advance(state);
+    }
     if !commands.is_empty() {
         return commands;
-    }
-    if state.open == 0 {
-        let failed_step = state.failed_step().cloned();
-        return vec![Command::Finish { status: state.outcome(), failed_step }];
     }
     wait(state, now)
 }
 
 /// Steps that a cancellation stops: those that can be taken back, and with `force` all.
 pub fn stoppable(state: &RunState) -> Vec<StepId> {
-    let Some(cancel) = state.cancel else { return Vec::new() };
-    let may = |effect| cancel.force || matches!(effect, Effect::Read | Effect::Reversible);
-    let running = state.running().filter(|step| may(step.footprint.effect));
-    running.map(|step| step.id.clone()).collect()
+    let may = |step: &&usize| {
+        let (lane, effect) = (state.lane(**step), state.plan_step(**step).footprint.effect);
+        let gentle = matches!(effect, Effect::Read | Effect::Reversible);
+        state.stop_of(lane).is_some_and(|cancel| cancel.force || gentle)
+    };
+    let running = state.sets.running.iter().filter(may);
+    running.map(|step| state.plan_step(*step).id.clone()).collect()
+}
+
+/// Steps that run and that a polite cancellation waits for.
+pub fn awaited(state: &RunState) -> impl Iterator<Item = &PlanStep> {
+    state
+        .running()
+        .filter(|step| !matches!(step.footprint.effect, Effect::Read | Effect::Reversible))
 }
 
 fn settle_ended(state: &RunState, now: Timestamp, commands: &mut Vec<Command>) {
@@ -106,31 +126,56 @@ fn settle_ended(state: &RunState, now: Timestamp, commands: &mut Vec<Command>) {
     }
 }
 
+fn not_run(state: &RunState, reason: NotRun) -> impl Fn(&usize) -> Command {
+    move |step| {
+        let step = state.plan_step(*step).id.clone();
+        Command::Record(Event::StepNotRun { step, reason })
+    }
+}
+
+/// The event that ends a step which waits for its next attempt.
+fn stop_retry(state: &RunState, step: usize) -> Option<Command> {
+    let retrying = matches!(state.steps[step].phase, Phase::Retrying(_));
+    let (id, attempt) = (&state.plan_step(step).id, state.steps[step].attempt);
+    let event = Event::StepCancelled { step: id.clone(), attempt };
+    retrying.then_some(Command::Record(event))
+}
+
 /// After a failure or a cancellation, what has not begun will not.
 fn stop_idle(state: &RunState, commands: &mut Vec<Command>) {
     let [plain, aware] = &state.sets.idle;
-    let not_run = |reason| {
-        move |step: &usize| {
-            let step = state.plan_step(*step).id.clone();
-            Command::Record(Event::StepNotRun { step, reason })
-        }
-    };
-    if state.cancel.is_some() {
-        commands.extend(plain.iter().chain(aware).map(not_run(NotRun::Cancelled)));
-        commands.extend(state.sets.due.iter().filter_map(|(_, step)| {
-            let retrying = matches!(state.steps[*step].phase, Phase::Retrying(_));
-            let (id, attempt) = (&state.plan_step(*step).id, state.steps[*step].attempt);
-            let event = Event::StepCancelled { step: id.clone(), attempt };
-            retrying.then_some(Command::Record(event))
-        }));
+    if state.stops.main.is_some() {
+        commands.extend(plain.iter().chain(aware).map(not_run(state, NotRun::Cancelled)));
+        let retrying = state.sets.due.iter().map(|(_, step)| *step);
+        let retrying = retrying.filter(|step| state.lane(*step) == Lane::Main);
+        commands.extend(retrying.filter_map(|step| stop_retry(state, step)));
     } else if state.failed.is_some() {
-        commands.extend(plain.iter().map(not_run(NotRun::RunFailed)));
+        commands.extend(plain.iter().map(not_run(state, NotRun::RunFailed)));
+    }
+}
+
+/// The same for undo and handlers.
+fn stop_beside(state: &RunState, commands: &mut Vec<Command>) {
+    let ends = [Occasion::Success, Occasion::Failure, Occasion::Abort, Occasion::Exit];
+    let lanes = ends.map(Lane::Handler).into_iter().chain([Lane::Consent, Lane::Undo]);
+    for lane in lanes.filter(|lane| state.open[lane.index()] > 0) {
+        let reason = match lane {
+            _ if state.stop_of(lane).is_some() => NotRun::Cancelled,
+            Lane::Undo if state.undo_failed.is_some() => NotRun::UndoFailed,
+            _ => continue,
+        };
+        let steps = state.graph.lane(lane);
+        let idle = steps.iter().filter(|step| state.steps[**step].phase.is_idle());
+        commands.extend(idle.map(not_run(state, reason)));
+        commands.extend(steps.iter().filter_map(|step| stop_retry(state, *step)));
     }
 }
 
 fn close_questions(state: &RunState, now: Timestamp, commands: &mut Vec<Command>) {
     let stops = |step: &usize| {
-        state.cancel.is_some() || (state.failed.is_some() && !state.graph.aware[*step])
+        let place = state.graph.places[*step];
+        let failed = place.lane == Lane::Main && state.failed.is_some() && !place.aware;
+        state.stop_of(place.lane).is_some() || failed
     };
     for step in state.sets.waiting.iter().filter(|step| !stops(step)) {
         if let Phase::Waiting(question) = &state.steps[*step].phase {
@@ -166,56 +211,105 @@ fn close(step: &StepId, question: &Question, now: Timestamp) -> Option<Event> {
     None
 }
 
-fn start_due(state: &RunState, now: Timestamp, commands: &mut Vec<Command>) {
-    let mut slots = state.free_slots();
-    for (_, step) in state.sets.due.iter().take_while(|(at, _)| *at <= now) {
-        let id = &state.plan_step(*step).id;
-        match state.steps[*step].phase {
-            Phase::LookDue(_) => {
-                let attempt = state.steps[*step].attempt;
-                commands.push(Command::Observe { step: id.clone(), attempt });
+/// What may start in one decision.
+struct Room<'a> {
+    state: &'a RunState,
+    slots: usize,
+    groups: HashMap<usize, usize>,
+}
+
+impl Room<'_> {
+    /// Takes room for a step; whether there is some.
+    fn take(&mut self, step: usize) -> bool {
+        let place = self.state.graph.places[step];
+        if place.lane != Lane::Main {
+            return true;
+        }
+        if self.slots == 0 {
+            return false;
+        }
+        if let Some(group) = place.group {
+            let taken = self.groups.entry(group).or_default();
+            if *taken >= self.state.sets.room(place.group) {
+                return false;
             }
-            Phase::Retrying(_) if slots > 0 && state.may_start(*step) => {
+            *taken += 1;
+        }
+        self.slots -= 1;
+        true
+    }
+}
+
+fn start_due(state: &RunState, now: Timestamp, commands: &mut Vec<Command>) {
+    let mut room = Room { state, slots: state.free_slots(), groups: HashMap::new() };
+    for (_, step) in state.sets.due.iter().take_while(|(at, _)| *at <= now) {
+        let (id, attempt) = (&state.plan_step(*step).id, state.steps[*step].attempt);
+        match state.steps[*step].phase {
+            Phase::LookDue(_) => commands.push(Command::Observe { step: id.clone(), attempt }),
+            Phase::Running => {
+                let after = state.plan_step(*step).slow_after.unwrap_or_default();
+                let (step, after) = (id.clone(), after);
+                commands.push(Command::Record(Event::StepSlow { step, attempt, after }));
+            }
+            Phase::Retrying(_) if state.may_start(*step) && room.take(*step) => {
                 commands.push(start(state, *step, now));
-                slots -= 1;
             }
             _ => {}
         }
     }
+    for step in state.sets.beside.iter().filter(|step| state.may_start(**step)) {
+        commands.push(begin(state, *step, now));
+    }
     for step in &state.sets.ready {
-        if slots == 0 {
+        if room.slots == 0 {
             break;
         }
-        if state.may_start(*step) {
-            if state.plan_step(*step).footprint.waits_for_person {
-                commands.push(Command::Ask { step: state.plan_step(*step).id.clone() });
-                continue;
-            }
-            commands.push(start(state, *step, now));
-            slots -= 1;
+        if state.may_start(*step) && (needs_no_room(state, *step) || room.take(*step)) {
+            commands.push(begin(state, *step, now));
         }
     }
+}
+
+fn needs_no_room(state: &RunState, step: usize) -> bool {
+    let plan = state.plan_step(step);
+    plan.left_out.is_some() || plan.footprint.waits_for_person
+}
+
+/// A step's turn has come: it is left out, asks, or starts.
+fn begin(state: &RunState, number: usize, now: Timestamp) -> Command {
+    let plan = state.plan_step(number);
+    let step = plan.id.clone();
+    if plan.left_out.is_some() {
+        let (left_out, by, reason) = (plan.left_out, None, None);
+        return Command::Record(Event::StepSkipped { step, left_out, by, reason });
+    }
+    if plan.footprint.waits_for_person {
+        return Command::Ask { step };
+    }
+    start(state, number, now)
 }
 
 fn start(state: &RunState, number: usize, now: Timestamp) -> Command {
     let (plan, step) = (state.plan_step(number), &state.steps[number]);
     let timeout = plan.timeout.map(Span::duration);
     let deadline = time_left(plan, step, now).or(plan.deadline.map(Span::duration));
-    let limit = timeout.into_iter().chain(deadline).min();
+    let notice = state.only_tells(number).then_some(NOTICE);
+    let limit = timeout.into_iter().chain(deadline).chain(notice).min();
     Command::Start { step: plan.id.clone(), attempt: step.attempt + 1, limit }
 }
 
 /// Nothing can be done now: until when, and whether only people can change that.
 fn wait(state: &RunState, now: Timestamp) -> Vec<Command> {
     let mut commands = Vec::new();
-    let blocked = state.paused.is_some() || !state.sets.in_doubt.is_empty();
-    let counts = |step: usize| !(blocked && matches!(state.steps[step].phase, Phase::Retrying(_)));
+    let counts = |step: usize| {
+        !matches!(state.steps[step].phase, Phase::Retrying(_)) || state.may_start(step)
+    };
     let next = state.sets.due.iter().find(|(at, step)| *at > now && counts(*step));
     if let Some((at, _)) = next {
         commands.push(Command::WaitUntil(*at));
     }
     let status = state.status();
-    if status != RunStatus::Running {
+    if status != RunStatus::Running && !state.handlers_work() {
         commands.push(Command::Rest(status));
     }
     commands

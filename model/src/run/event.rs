@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::approval::{Answer, Request};
 use crate::ids::{RunId, StepId};
-use crate::plan::Plan;
+use crate::plan::{LeftOut, Occasion, Plan};
+use crate::run::stage::{Reopening, UndoCause, WaitCause};
 use crate::step_error::StepError;
 use crate::units::Span;
 
@@ -141,10 +142,28 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         output: Option<Value>,
     },
-    /// The step's `if` did not hold.
+    /// The step is left out; without a reason, because its `if` did not hold.
     StepSkipped {
         /// The step.
         step: StepId,
+        /// The run leaves it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_out: Option<LeftOut>,
+        /// Who skipped it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
+        /// Why it was skipped.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The attempt takes longer than the step's `slow_after`; it goes on.
+    StepSlow {
+        /// The step.
+        step: StepId,
+        /// The attempt.
+        attempt: u32,
+        /// The limit.
+        after: Span,
     },
     /// The step will not start (again) in this run.
     StepNotRun {
@@ -196,7 +215,70 @@ pub enum Event {
         /// Why, and what a person must do.
         error: StepError,
     },
-    /// The last record of a run.
+    /// Somebody at the terminal wants the run to stop while a step runs that cannot be taken back:
+    /// nothing starts until they have chosen.
+    RunHeld {
+        /// Who.
+        by: String,
+    },
+    /// Somebody at the terminal lets the run go on that was held.
+    RunContinued {
+        /// Who.
+        by: String,
+    },
+    /// Finished steps are undone, in this order.
+    UndoStarted {
+        /// Why.
+        cause: UndoCause,
+        /// The steps whose effect is taken back, newest first.
+        steps: Vec<StepId>,
+    },
+    /// The steps of a handler begin.
+    HandlersStarted {
+        /// Which handler.
+        on: Occasion,
+        /// For `waiting`: what is waited for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<WaitCause>,
+        /// For `waiting`: the step that waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<StepId>,
+        /// For `waiting`: what is asked, or why it waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// The machine slept, the clock was set, or the process was stopped.
+    ClockJumped {
+        /// What happened.
+        how: ClockJump,
+        /// By how many milliseconds; negative when the clock was set back.
+        ms: i64,
+    },
+    /// The run holds its concurrency group.
+    GroupTaken {
+        /// The group.
+        group: String,
+        /// The open run that held it before, whose process had died.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<RunId>,
+    },
+    /// Another run took the group over, because the process of this one had died.
+    GroupLost {
+        /// The group.
+        group: String,
+        /// The run that holds it now.
+        to: RunId,
+    },
+    /// A finished run is opened again by a person.
+    RunReopened {
+        /// Counted up as by `run_resumed`.
+        epoch: u32,
+        /// The login.
+        by: String,
+        /// For what.
+        what: Reopening,
+    },
+    /// The last record of a run, unless it is opened again.
     RunFinished {
         /// How it ended.
         status: FinalStatus,
@@ -333,6 +415,22 @@ pub enum NotRun {
     RunFailed,
     /// The run was cancelled.
     Cancelled,
+    /// An undo step failed before.
+    UndoFailed,
+    /// The run ended without a need for it.
+    NotNeeded,
+}
+
+/// What made the clock jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockJump {
+    /// The machine was suspended.
+    Slept,
+    /// The wall clock was set.
+    Set,
+    /// The process was stopped, or got no time.
+    Stopped,
 }
 
 /// How a run ended.
@@ -384,7 +482,8 @@ impl Event {
             | Self::StepTimedOut { step, .. }
             | Self::StepInDoubt { step, .. }
             | Self::StepResolved { step, .. }
-            | Self::StepSkipped { step }
+            | Self::StepSkipped { step, .. }
+            | Self::StepSlow { step, .. }
             | Self::StepNotRun { step, .. }
             | Self::StepCancelled { step, .. }
             | Self::ApprovalRequested { step, .. }
@@ -394,6 +493,14 @@ impl Event {
             | Self::RunResumed { .. }
             | Self::PreflightPassed { .. }
             | Self::CancelRequested { .. }
+            | Self::RunHeld { .. }
+            | Self::RunContinued { .. }
+            | Self::UndoStarted { .. }
+            | Self::HandlersStarted { .. }
+            | Self::ClockJumped { .. }
+            | Self::GroupTaken { .. }
+            | Self::GroupLost { .. }
+            | Self::RunReopened { .. }
             | Self::RunFinished { .. }
             | Self::JournalRepaired { .. } => None,
         }

@@ -3,10 +3,13 @@
 pub mod decide;
 pub mod event;
 mod graph;
+mod sets;
 mod settle;
+pub mod stage;
 pub mod state;
 pub mod step_state;
 mod transition;
+mod turn;
 
 #[cfg(test)]
 mod property_tests;

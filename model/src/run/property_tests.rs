@@ -98,7 +98,7 @@ fn check_order(simulation: &Simulation) {
             Event::StepSucceeded { step, .. }
             | Event::StepFailed { step, .. }
             | Event::StepTimedOut { step, .. }
-            | Event::StepSkipped { step }
+            | Event::StepSkipped { step, .. }
             | Event::StepNotRun { step, .. }
             | Event::StepCancelled { step, .. } => {
                 assert!(ended.insert(step.clone()), "`{step}` ended twice");

@@ -3,7 +3,7 @@
 use crate::effect::Effect;
 use crate::plan::{PlanStep, Retry};
 use crate::run::event::{Event, FinalStatus, NotRun};
-use crate::run::simulation::{Outcome, Simulation, start};
+use crate::run::simulation::{Outcome, Simulation, skipped, start};
 use crate::run::state::{RunState, RunStatus};
 use crate::run::step_state::StepStatus;
 use crate::run::testing::{id, plan, step};
@@ -273,7 +273,7 @@ fn illegal_events_are_refused_and_change_nothing() {
         },
         Event::StepNotRun { step: a(), reason: NotRun::RunFailed },
         Event::StepNotRun { step: a(), reason: NotRun::Cancelled },
-        Event::StepSkipped { step: a() },
+        skipped(a()),
         Event::StepInDoubt { step: a(), attempt: 0, error: error.clone() },
         Event::RunFinished { status: Succeeded, failed_step: None },
         Event::RunResumed { epoch: 3, by: "bob".to_owned() },

@@ -7,12 +7,16 @@ use jiff::{SignedDuration, Timestamp};
 use crate::plan::{PlanStep, Retry};
 use crate::run::decide::Command;
 use crate::run::event::{AttemptEnd, Event, Seen};
+use crate::run::graph::Lane;
 use crate::run::state::RunState;
 use crate::run::step_state::StepState;
 use crate::step_error::{ErrorClass, StepError};
 
 /// Another version of a step, a secret that cannot be read: what a process has or has not.
 const LACKS_OF_A_PROCESS: [&str; 2] = ["RB0409", "RB0420"];
+
+/// What only tells people something is tried once more in a handler.
+const NOTICE_RETRIES: u32 = 1;
 
 /// Decides on a step whose attempt ended or was looked at.
 pub(super) fn settle(
@@ -21,7 +25,16 @@ pub(super) fn settle(
     seen: Option<&Seen>,
     now: Timestamp,
 ) -> Command {
-    let case = Case { run, plan: run.plan_step(number), state: &run.steps[number], now };
+    let lane = run.lane(number);
+    let case = Case {
+        run,
+        plan: run.plan_step(number),
+        state: &run.steps[number],
+        cancelled: run.stop_of(lane).is_some(),
+        handler: matches!(lane, Lane::Handler(_)),
+        only_tells: run.only_tells(number),
+        now,
+    };
     match seen {
         None => case.after_end(),
         Some(Seen::Done { output }) => Command::Record(Event::StepSucceeded {
@@ -41,6 +54,9 @@ struct Case<'a> {
     run: &'a RunState,
     plan: &'a PlanStep,
     state: &'a StepState,
+    cancelled: bool,
+    handler: bool,
+    only_tells: bool,
     now: Timestamp,
 }
 
@@ -58,7 +74,7 @@ impl Case<'_> {
                 step: Some(self.plan.id.clone()),
                 error: error.clone(),
             }),
-            ErrorClass::Cancelled if reads && self.run.cancel.is_some() => self.cancelled(),
+            ErrorClass::Cancelled if reads && self.cancelled => self.cancelled(),
             ErrorClass::Cancelled | ErrorClass::Ambiguous => self.observe(),
         }
     }
@@ -66,13 +82,16 @@ impl Case<'_> {
     /// Whether a person is there, or comes back, to put right what the step needs. What a process
     /// lacks that somebody resumed by hand is for that person to provide.
     fn waits_for_operator(&self, error: &StepError) -> bool {
+        if self.handler {
+            return false;
+        }
         let unattended = self.run.created().is_some_and(|created| created.unattended);
         let of_the_resume = LACKS_OF_A_PROCESS.contains(&error.code.as_str());
         !unattended || (self.run.epoch() > 1 && of_the_resume)
     }
 
     fn after_not_done(&self) -> Command {
-        if self.run.cancel.is_some() {
+        if self.cancelled {
             return self.cancelled();
         }
         match &self.state.end {
@@ -96,12 +115,13 @@ impl Case<'_> {
 
     /// Another attempt when the plan allows one, else `end`.
     fn retry_or(&self, end: Event) -> Command {
-        if self.run.cancel.is_some() {
+        if self.cancelled {
             return self.cancelled();
         }
         let retry = &self.plan.retry;
         let base = interval(retry, self.state.retries);
-        if self.state.retries >= retry.limit || self.past_deadline(base) {
+        let limit = if self.only_tells { NOTICE_RETRIES } else { retry.limit };
+        if self.state.retries >= limit || self.past_deadline(base) {
             return Command::Record(end);
         }
         Command::DrawRetry {
@@ -139,6 +159,9 @@ impl Case<'_> {
     }
 
     fn in_doubt(&self, error: StepError) -> Command {
+        if self.only_tells {
+            return Command::Record(self.failed(&error));
+        }
         let (step, attempt) = (self.plan.id.clone(), self.state.attempt);
         Command::Record(Event::StepInDoubt { step, attempt, error })
     }

@@ -58,6 +58,11 @@ pub(super) struct Simulation {
     in_flight: Vec<InFlight>,
 }
 
+/// The step's `if` does not hold.
+pub(super) fn skipped(step: StepId) -> Event {
+    Event::StepSkipped { step, left_out: None, by: None, reason: None }
+}
+
 pub(super) fn start() -> Timestamp {
     Timestamp::from_second(1_795_000_000).unwrap()
 }
@@ -177,15 +182,16 @@ impl Simulation {
     fn enact(&mut self, command: Command) {
         match command {
             Command::Start { step, attempt, .. } => {
-                if attempt == 1 && !self.admits(&step) {
-                    return self.record(Event::StepSkipped { step });
+                let fresh = self.state.step(&step).unwrap().first_started.is_none();
+                if fresh && !self.admits(&step) {
+                    return self.record(skipped(step));
                 }
                 self.record(Event::StepStarted { step: step.clone(), attempt });
                 self.in_flight.push(InFlight::Run(step, attempt));
             }
             Command::Ask { step } => {
                 if !self.admits(&step) {
-                    return self.record(Event::StepSkipped { step });
+                    return self.record(skipped(step));
                 }
                 let (prompt, approvers) = ("Go?".to_owned(), Vec::new());
                 let (required, timeout, allow_self) = (1, None, false);

@@ -1,16 +1,18 @@
 //! The state of a run: what its events add up to. The sets that decisions are taken from are
 //! kept up to date by every event, so that a decision never walks over all steps.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::StepId;
-use crate::plan::{Plan, PlanStep};
+use crate::plan::{Occasion, Plan, PlanStep};
 use crate::run::event::{Event, FinalStatus, RunCreated};
-use crate::run::graph::Graph;
+use crate::run::graph::{Graph, LANES, Lane, Place};
+use crate::run::sets::Sets;
+use crate::run::stage::{Stage, Wait};
 use crate::run::step_state::{Phase, Question, StepState};
 use crate::step_error::StepError;
 use crate::template::Results;
@@ -50,74 +52,79 @@ pub struct Cancel {
 }
 
 /// The state of a run.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunState {
     pub(super) created: Option<Arc<RunCreated>>,
     pub(super) graph: Graph,
     pub(super) steps: Vec<StepState>,
     pub(super) sets: Sets,
     pub(super) epoch: u32,
-    pub(super) open: usize,
+    pub(super) stage: Stage,
+    /// Steps of each lane that have begun their stage and not ended.
+    pub(super) open: [usize; LANES],
+    /// Steps that have ended, over all.
+    pub(super) ended: usize,
     pub(super) failed: Option<usize>,
+    pub(super) undo_failed: Option<usize>,
     pub(super) stopped: usize,
-    pub(super) cancel: Option<Cancel>,
+    pub(super) stops: Stops,
     pub(super) paused: Option<StepError>,
+    pub(super) held: bool,
+    pub(super) undo_requested: bool,
+    pub(super) undo_begun: bool,
+    /// The undo steps to come, the next one last.
+    pub(super) undo_queue: Vec<usize>,
+    /// The handlers that have begun, `waiting` aside.
+    pub(super) begun: BTreeSet<Occasion>,
+    /// Waits that nobody was told of.
+    pub(super) waits: VecDeque<Wait>,
+    pub(super) told: Option<Wait>,
     pub(super) finished: Option<FinalStatus>,
     pub(super) warnings: usize,
 }
 
-/// Steps by where they stand, each set in the order of the document or of time.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Sets {
-    pub(super) ready: BTreeSet<usize>,
-    pub(super) running: BTreeSet<usize>,
-    pub(super) undecided: BTreeSet<usize>,
-    pub(super) waiting: BTreeSet<usize>,
-    pub(super) in_doubt: BTreeSet<usize>,
-    pub(super) due: BTreeSet<(Timestamp, usize)>,
-    /// Not begun: first those that stop at a failure, then those that look at failures.
-    pub(super) idle: [BTreeSet<usize>; 2],
+/// The cancellations that were asked for, by the stage that they stop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stops {
+    pub(super) main: Option<Cancel>,
+    pub(super) undo: Option<Cancel>,
+    pub(super) handlers: Option<Cancel>,
+    pub(super) exit: Option<Cancel>,
 }
 
-impl Sets {
-    fn of(&mut self, phase: &Phase) -> Option<&mut BTreeSet<usize>> {
-        match phase {
-            Phase::Ready => Some(&mut self.ready),
-            Phase::Waiting(_) => Some(&mut self.waiting),
-            Phase::Running | Phase::Looking | Phase::LookDue(_) => Some(&mut self.running),
-            Phase::Undecided(_) => Some(&mut self.undecided),
-            Phase::InDoubt => Some(&mut self.in_doubt),
-            _ => None,
-        }
-    }
-
-    fn add(&mut self, step: usize, aware: bool, phase: &Phase) {
-        if let Some(set) = self.of(phase) {
-            set.insert(step);
-        }
-        if let Some(at) = phase.due() {
-            self.due.insert((at, step));
-        }
-        if phase.is_idle() {
-            self.idle[usize::from(aware)].insert(step);
-        }
-    }
-
-    fn remove(&mut self, step: usize, aware: bool, phase: &Phase) {
-        if let Some(set) = self.of(phase) {
-            set.remove(&step);
-        }
-        if let Some(at) = phase.due() {
-            self.due.remove(&(at, step));
-        }
-        self.idle[usize::from(aware)].remove(&step);
+impl Default for RunState {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 impl RunState {
     /// The state before the first event.
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            created: None,
+            graph: Graph::default(),
+            steps: Vec::new(),
+            sets: Sets::default(),
+            epoch: 0,
+            stage: Stage::Main,
+            open: [0; LANES],
+            ended: 0,
+            failed: None,
+            undo_failed: None,
+            stopped: 0,
+            stops: Stops::default(),
+            paused: None,
+            held: false,
+            undo_requested: false,
+            undo_begun: false,
+            undo_queue: Vec::new(),
+            begun: BTreeSet::new(),
+            waits: VecDeque::new(),
+            told: None,
+            finished: None,
+            warnings: 0,
+        }
     }
 
     /// Adds an event that happened at `at`; a refused event changes nothing.
@@ -127,11 +134,12 @@ impl RunState {
 
     pub(super) fn begin(&mut self, created: &RunCreated) -> Result<(), IllegalEvent> {
         let graph = Graph::new(&created.plan).map_err(IllegalEvent)?;
-        self.steps = graph.needs.iter().map(|needs| StepState::new(*needs)).collect();
+        self.sets = Sets::new(&graph.limits);
+        self.steps = graph.needs.iter().zip(&graph.places).map(first).collect();
         for (step, state) in self.steps.iter().enumerate() {
-            self.sets.add(step, graph.aware[step], &state.phase);
+            self.sets.add(step, graph.places[step], &state.phase, None);
         }
-        self.open = self.steps.len();
+        self.open[Lane::Main.index()] = graph.lane(Lane::Main).len();
         self.graph = graph;
         self.epoch = 1;
         self.created = Some(Arc::new(created.clone()));
@@ -140,22 +148,51 @@ impl RunState {
 
     /// Moves a step and keeps the sets and the counters of its dependents right.
     pub(super) fn enter(&mut self, step: usize, phase: Phase) {
-        let aware = self.graph.aware[step];
-        self.sets.remove(step, aware, &self.steps[step].phase);
-        self.sets.add(step, aware, &phase);
-        let ended = phase.is_final();
-        let satisfies = phase.satisfies();
-        if matches!(phase, Phase::Failed | Phase::TimedOut) {
-            self.failed.get_or_insert(step);
+        let place = self.graph.places[step];
+        self.waits_no_more(step);
+        let state = &mut self.steps[step];
+        let before = std::mem::replace(&mut state.phase, phase);
+        self.sets.remove(step, place, &before, state.due.take());
+        let slow = state.slow_at.filter(|_| state.phase == Phase::Running);
+        state.due = state.phase.due().or(slow);
+        self.sets.add(step, place, &state.phase, state.due);
+        self.sets.let_forward(place.group);
+        let lane = place.lane.index();
+        match (before.is_closed(), self.steps[step].phase.is_closed()) {
+            (true, false) => self.open[lane] += 1,
+            (false, true) => {
+                self.open[lane] -= 1;
+                self.ended(step);
+            }
+            _ => {}
         }
-        self.steps[step].phase = phase;
-        if !ended {
-            return;
+    }
+
+    /// What the end of a step means for the run and for the steps that need it.
+    fn ended(&mut self, step: usize) {
+        self.ended += 1;
+        self.steps[step].ended = self.ended;
+        let place = self.graph.places[step];
+        let phase = &self.steps[step].phase;
+        let failed = matches!(phase, Phase::Failed | Phase::TimedOut);
+        let mut satisfies = phase.satisfies();
+        match place.lane {
+            Lane::Main if failed && self.plan_step(step).continue_on_failure => {
+                (satisfies, self.warnings) = (true, self.warnings + 1);
+            }
+            Lane::Main if failed => {
+                self.failed.get_or_insert(step);
+            }
+            Lane::Main | Lane::Consent => {}
+            Lane::Undo => return self.undo_ended(step, failed),
+            // A handler that fails never keeps another one from telling.
+            Lane::Handler(_) => {
+                (satisfies, self.warnings) = (true, self.warnings + usize::from(failed));
+            }
         }
-        self.open -= 1;
         for number in 0..self.graph.dependents[step].len() {
             let dependent = self.graph.dependents[step][number];
-            if satisfies || self.graph.aware[dependent] {
+            if satisfies || self.graph.places[dependent].aware {
                 self.meet(dependent);
             }
         }
@@ -170,18 +207,53 @@ impl RunState {
 
     /// Whether `step` may start now, a free slot aside.
     pub(super) fn may_start(&self, step: usize) -> bool {
-        let phase = &self.steps[step].phase;
-        let goes_on = matches!(phase, Phase::Retrying(_));
-        self.paused.is_none()
-            && self.cancel.is_none()
-            && self.sets.in_doubt.is_empty()
-            && (self.failed.is_none() || self.graph.aware[step] || goes_on)
+        let place = self.graph.places[step];
+        let goes_on = matches!(self.steps[step].phase, Phase::Retrying(_));
+        let stands = self.paused.is_some() || self.held || self.in_doubt_blocks();
+        match place.lane {
+            Lane::Main => {
+                !stands
+                    && self.stops.main.is_none()
+                    && (self.failed.is_none() || place.aware || goes_on)
+            }
+            Lane::Undo => !stands && self.stops.undo.is_none() && self.undo_failed.is_none(),
+            Lane::Consent => self.stops.undo.is_none(),
+            Lane::Handler(_) => self.stop_of(place.lane).is_none(),
+        }
     }
 
-    /// How many more steps may run at once.
+    /// A step of the runbook, or of undo, is in doubt.
+    fn in_doubt_blocks(&self) -> bool {
+        let blocks = |step: &usize| !matches!(self.graph.places[*step].lane, Lane::Handler(_));
+        self.sets.in_doubt.iter().any(blocks)
+    }
+
+    /// The cancellation that stops the steps of a lane. Those that tell of a wait are never
+    /// stopped: somebody must know of it.
+    pub(super) fn stop_of(&self, lane: Lane) -> Option<Cancel> {
+        match lane {
+            Lane::Main => self.stops.main,
+            Lane::Undo | Lane::Consent => self.stops.undo,
+            Lane::Handler(Occasion::Waiting) => None,
+            Lane::Handler(Occasion::Exit) => self.stops.exit,
+            Lane::Handler(_) => self.stops.handlers,
+        }
+    }
+
+    /// How many more steps of the runbook may run at once.
     pub(super) fn free_slots(&self) -> usize {
         let limit = self.created.as_ref().map_or(0, |created| created.plan.max_parallel.max(1));
-        limit.saturating_sub(self.sets.running.len())
+        limit.saturating_sub(self.sets.busy)
+    }
+
+    pub(super) fn lane(&self, step: usize) -> Lane {
+        self.graph.places[step].lane
+    }
+
+    /// A step of a handler that only tells people something.
+    pub(super) fn only_tells(&self, step: usize) -> bool {
+        let handler = matches!(self.lane(step), Lane::Handler(_));
+        handler && self.plan_step(step).footprint.notifies
     }
 
     pub(super) fn plan_step(&self, step: usize) -> &PlanStep {
@@ -262,12 +334,17 @@ impl RunState {
 
     /// The first step that failed.
     pub fn failed_step(&self) -> Option<&StepId> {
-        self.failed.map(|step| &self.plan_step(step).id)
+        self.failed.or(self.undo_failed).map(|step| &self.plan_step(step).id)
     }
 
-    /// The cancellation that was asked for.
-    pub fn cancel(&self) -> Option<Cancel> {
-        self.cancel
+    /// Why the first step that failed did.
+    pub fn failed_reason(&self) -> Option<&StepError> {
+        self.steps[self.failed.or(self.undo_failed)?].error.as_ref()
+    }
+
+    /// The run waits for the choice of somebody at the terminal.
+    pub fn is_held(&self) -> bool {
+        self.held
     }
 
     /// Why the run is paused.
@@ -285,7 +362,8 @@ impl RunState {
         if let Some(finished) = self.finished {
             return finished.into();
         }
-        let busy = !self.sets.running.is_empty() || !self.sets.undecided.is_empty();
+        let of_the_run = |step: &usize| !matches!(self.lane(*step), Lane::Handler(_));
+        let busy = self.sets.running.iter().chain(&self.sets.undecided).any(of_the_run);
         match () {
             () if busy => RunStatus::Running,
             () if !self.sets.in_doubt.is_empty() => RunStatus::InDoubt,
@@ -296,16 +374,26 @@ impl RunState {
     }
 
     fn only_people_left(&self) -> bool {
-        let waits = |step: &usize| matches!(self.steps[*step].phase, Phase::Waiting(_));
+        let goes_on = |step: &usize| {
+            let waits = matches!(self.steps[*step].phase, Phase::Waiting(_));
+            !waits && !matches!(self.lane(*step), Lane::Handler(_))
+        };
         !self.sets.waiting.is_empty()
             && self.sets.ready.is_empty()
-            && self.sets.due.iter().all(|(_, step)| waits(step))
+            && !self.sets.due.iter().any(|(_, step)| goes_on(step))
     }
 
-    /// How the run ends when every step has ended.
-    pub(super) fn outcome(&self) -> FinalStatus {
+    /// Steps of handlers that are at work or may start.
+    pub(super) fn handlers_work(&self) -> bool {
+        let handler = |step: &usize| matches!(self.lane(*step), Lane::Handler(_));
+        let sets = [&self.sets.running, &self.sets.undecided, &self.sets.beside];
+        sets.into_iter().flatten().any(handler)
+    }
+
+    /// How the run ends when every step has ended as far as it has.
+    pub fn outcome(&self) -> FinalStatus {
         match () {
-            () if self.failed.is_some() => FinalStatus::Failed,
+            () if self.failed.is_some() || self.undo_failed.is_some() => FinalStatus::Failed,
             () if self.stopped > 0 => FinalStatus::Cancelled,
             () if self.warnings > 0 => FinalStatus::SucceededWithWarnings,
             () => FinalStatus::Succeeded,
@@ -343,4 +431,14 @@ impl From<FinalStatus> for RunStatus {
             FinalStatus::Cancelled => Self::Cancelled,
         }
     }
+}
+
+/// A step before the first event about it.
+fn first((needs, place): (&usize, &Place)) -> StepState {
+    let phase = match place.lane {
+        Lane::Main if *needs == 0 => Phase::Ready,
+        Lane::Main => Phase::Pending,
+        _ => Phase::Dormant,
+    };
+    StepState::new(phase, *needs)
 }

@@ -5,12 +5,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::approval::{Answer, Decision, Request};
+use crate::plan::LeftOut;
 use crate::run::event::{AttemptEnd, Fact, NotRun, Seen};
 use crate::step_error::StepError;
 
 /// Where a step stands, with what the next decision needs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Phase {
+    /// Its stage has not come: undo, or a handler.
+    Dormant,
     /// It needs steps that are not done.
     Pending,
     /// It may start.
@@ -33,8 +36,10 @@ pub enum Phase {
     Failed,
     /// Out of time, and no attempt left.
     TimedOut,
-    /// Its `if` did not hold.
+    /// It was left out; `skip` of its state says why.
     Skipped,
+    /// It was done, and its effect was taken back.
+    Undone,
     /// A person must say whether it happened.
     InDoubt,
     /// It was started, and a cancellation of the run stopped it.
@@ -96,12 +101,30 @@ pub enum StepStatus {
     Failed,
     /// Out of time, and no attempt left.
     TimedOut,
-    /// Its `if` did not hold.
+    /// Its `if` did not hold, the run leaves it out, or a person skipped it.
     Skipped,
+    /// It was done, and its effect was taken back.
+    Undone,
     /// A person must say whether it happened.
     InDoubt,
     /// It was never started, and will not be.
     NotRun,
+}
+
+/// Why a step was skipped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub enum Skip {
+    /// Its `if` did not hold.
+    Condition,
+    /// The run leaves it out.
+    LeftOut(LeftOut),
+    /// Somebody, or the run itself, decided so.
+    Decided {
+        /// Who; nothing when the run itself did.
+        by: Option<String>,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// One step of a run.
@@ -125,13 +148,20 @@ pub struct StepState {
     pub output: Option<Value>,
     /// The error it ended with, or is in doubt with.
     pub error: Option<StepError>,
+    /// Why it was skipped.
+    pub skip: Option<Skip>,
     /// Steps it still waits for.
     pub(super) unmet: usize,
+    /// Its place among the steps that have ended, from 1.
+    pub(super) ended: usize,
+    /// When the running attempt is to be called slow.
+    pub(super) slow_at: Option<Timestamp>,
+    /// What the sets hold it under.
+    pub(super) due: Option<Timestamp>,
 }
 
 impl StepState {
-    pub(super) fn new(unmet: usize) -> Self {
-        let phase = if unmet == 0 { Phase::Ready } else { Phase::Pending };
+    pub(super) fn new(phase: Phase, unmet: usize) -> Self {
         Self {
             phase,
             attempt: 0,
@@ -142,19 +172,31 @@ impl StepState {
             facts: Vec::new(),
             output: None,
             error: None,
+            skip: None,
             unmet,
+            ended: 0,
+            slow_at: None,
+            due: None,
         }
+    }
+
+    /// Forgets how it ended, so that it may run again; attempts go on counting, facts are kept.
+    pub(super) fn forget(&mut self, unmet: usize) {
+        (self.retries, self.looks, self.unmet) = (0, 0, unmet);
+        (self.first_started, self.end, self.skip) = (None, None, None);
+        (self.output, self.error) = (None, None);
     }
 
     /// The word for where it stands.
     pub fn status(&self) -> StepStatus {
         match self.phase {
-            Phase::Pending => StepStatus::Pending,
+            Phase::Dormant | Phase::Pending => StepStatus::Pending,
             Phase::Ready => StepStatus::Ready,
             Phase::Waiting(_) => StepStatus::Waiting,
             Phase::Running | Phase::Undecided(_) | Phase::LookDue(_) | Phase::Looking => {
                 StepStatus::Running
             }
+            Phase::Undone => StepStatus::Undone,
             Phase::Retrying(_) => StepStatus::Retrying,
             Phase::Succeeded => StepStatus::Succeeded,
             Phase::Failed | Phase::Stopped => StepStatus::Failed,
@@ -180,8 +222,27 @@ impl Phase {
                 | Self::Failed
                 | Self::TimedOut
                 | Self::Skipped
+                | Self::Undone
                 | Self::Stopped
                 | Self::NotRun(_)
+        )
+    }
+
+    /// It does not hold the end of its stage up.
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_final() || *self == Self::Dormant
+    }
+
+    /// An attempt runs or is looked at.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self, Self::Running | Self::Looking | Self::LookDue(_))
+    }
+
+    /// A finished run that is opened again for what failed runs the step again.
+    pub(super) fn may_run_again(&self) -> bool {
+        matches!(
+            self,
+            Self::Failed | Self::TimedOut | Self::Stopped | Self::Undone | Self::NotRun(_)
         )
     }
 

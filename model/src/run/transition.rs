@@ -7,10 +7,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::ids::StepId;
-use crate::run::event::{AttemptEnd, Event, FinalStatus, NotRun, Seen, Verdict};
-use crate::run::state::{Cancel, IllegalEvent, RunState};
-use crate::run::step_state::{Phase, Question};
+use crate::run::decide::later;
+use crate::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
+use crate::run::graph::Lane;
+use crate::run::stage::{Stage, Wait, WaitCause};
+use crate::run::state::{IllegalEvent, RunState};
+use crate::run::step_state::{Phase, Question, Skip};
 use crate::step_error::{ErrorClass, StepError};
+use crate::units::Span;
 
 /// A look that fails is repeated so often before the step is in doubt.
 const FAILED_LOOKS: u32 = 5;
@@ -19,13 +23,13 @@ const FAILED_LOOKS: u32 = 5;
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 const LONGEST_LOOK: Duration = Duration::from_secs(30);
 
-type Applied = Result<(), IllegalEvent>;
+pub(super) type Applied = Result<(), IllegalEvent>;
 
-fn refuse(why: impl Into<String>) -> Applied {
+pub(super) fn refuse(why: impl Into<String>) -> Applied {
     Err(IllegalEvent(why.into()))
 }
 
-fn ensure(holds: bool, why: &str) -> Applied {
+pub(super) fn ensure(holds: bool, why: &str) -> Applied {
     if holds { Ok(()) } else { refuse(why) }
 }
 
@@ -41,6 +45,9 @@ impl RunState {
             return self.begin(created);
         }
         ensure(self.created.is_some(), "the run was not created")?;
+        if let Event::RunReopened { epoch, what, .. } = event {
+            return self.reopen(*epoch, *what);
+        }
         ensure(self.finished.is_none(), "the run is finished")?;
         match event.step().map(|step| self.find(step)).transpose()? {
             Some(step) if !matches!(event, Event::Warning { .. } | Event::RunPaused { .. }) => {
@@ -58,11 +65,25 @@ impl RunState {
         match event {
             Event::RunResumed { epoch, .. } => self.resume(at, *epoch),
             Event::CancelRequested { force, .. } => {
-                let force = *force || self.cancel.is_some_and(|cancel| cancel.force);
-                self.cancel = Some(Cancel { force });
+                self.cancelled(*force);
                 Ok(())
             }
             Event::RunPaused { error, .. } => self.pause(step, error),
+            Event::RunHeld { .. } => {
+                ensure(!self.held && self.stops.main.is_none(), "the run stops already")?;
+                self.held = true;
+                Ok(())
+            }
+            Event::RunContinued { .. } => {
+                ensure(self.held, "the run is not held")?;
+                self.held = false;
+                Ok(())
+            }
+            Event::UndoStarted { cause, steps } => self.begin_undo(*cause, steps),
+            Event::HandlersStarted { on, cause, step, reason } => {
+                let (step, reason) = (step.clone(), reason.clone().unwrap_or_default());
+                self.begin_handlers(*on, cause.map(|cause| Wait { cause, step, reason }))
+            }
             Event::RunFinished { status, failed_step } => {
                 self.finish(*status, failed_step.as_ref())
             }
@@ -77,7 +98,7 @@ impl RunState {
     fn resume(&mut self, at: Timestamp, epoch: u32) -> Applied {
         ensure(epoch == self.epoch + 1, "the epoch does not follow the one before")?;
         self.epoch = epoch;
-        self.paused = None;
+        self.unpause();
         for step in self.sets.running.clone() {
             self.steps[step].looks = 0;
             self.enter(step, Phase::LookDue(at));
@@ -93,14 +114,8 @@ impl RunState {
             self.enter(step, Phase::Ready);
         }
         self.paused = Some(error.clone());
-        Ok(())
-    }
-
-    fn finish(&mut self, status: FinalStatus, failed: Option<&StepId>) -> Applied {
-        ensure(self.open == 0, "steps have not ended")?;
-        ensure(status == self.outcome(), "the steps ended otherwise")?;
-        ensure(failed == self.failed_step(), "another step failed first")?;
-        self.finished = Some(status);
+        self.held = false;
+        self.waits_for(WaitCause::Paused, step, &error.message);
         Ok(())
     }
 
@@ -119,15 +134,14 @@ impl RunState {
             Event::StepResolved { attempt, verdict, output, .. } => {
                 self.resolve(step, *attempt, *verdict, output.as_ref())
             }
-            Event::ApprovalRequested { request, until, .. } => {
-                let asks = self.plan_step(step).footprint.waits_for_person;
-                ensure(asks, "the step asks nobody")?;
-                self.expect(step, 0, |phase| *phase == Phase::Ready)?;
-                ensure(self.may_start(step), "no step may start now")?;
-                let (request, until, answers) = (request.clone(), *until, Vec::new());
-                self.enter(step, Phase::Waiting(Box::new(Question { request, until, answers })));
-                Ok(())
+            Event::StepSlow { attempt, .. } => {
+                self.expect(step, *attempt, |phase| *phase == Phase::Running)?;
+                self.slow(at, step)
             }
+            Event::ApprovalRequested { request, until, .. } => self.ask(
+                step,
+                Question { request: request.clone(), until: *until, answers: Vec::new() },
+            ),
             Event::ApprovalAnswered { answer, .. } => match &mut self.steps[step].phase {
                 Phase::Waiting(question) => {
                     question.answers.push((at, answer.clone()));
@@ -137,6 +151,24 @@ impl RunState {
             },
             _ => self.conclude(step, event),
         }
+    }
+
+    fn ask(&mut self, step: usize, question: Question) -> Applied {
+        let asks = self.plan_step(step).footprint.waits_for_person;
+        ensure(asks, "the step asks nobody")?;
+        let consent = self.lane(step) == Lane::Consent;
+        let from = if consent { Phase::Dormant } else { Phase::Ready };
+        self.expect(step, 0, |phase| *phase == from)?;
+        ensure(self.may_start(step), "no step may start now")?;
+        if consent {
+            ensure(!self.undoable().is_empty(), "there is nothing to undo")?;
+            ensure(self.open[Lane::Main.index()] == 0, "steps have not ended")?;
+            self.stage = Stage::Undo;
+        }
+        let prompt = question.request.prompt.clone();
+        self.enter(step, Phase::Waiting(Box::new(question)));
+        self.waits_for(WaitCause::Approval, Some(step), &prompt);
+        Ok(())
     }
 
     /// The attempt is the step's current one, and the step stands where the event may happen.
@@ -155,9 +187,14 @@ impl RunState {
         ensure(attempt > 0, "attempts count from 1")?;
         ensure(!self.plan_step(step).footprint.waits_for_person, "the step asks a person")?;
         ensure(self.may_start(step), "no step may start now")?;
-        ensure(self.free_slots() > 0, "as many steps run as may")?;
+        if self.lane(step) == Lane::Main {
+            let room = self.sets.room(self.graph.places[step].group);
+            ensure(self.free_slots() > 0 && room > 0, "as many steps run as may")?;
+        }
+        let slow = self.plan_step(step).slow_after.map(Span::duration);
         let state = &mut self.steps[step];
         state.attempt = attempt;
+        state.slow_at = slow.map(|slow| later(at, slow));
         state.first_started.get_or_insert(at);
         (state.end, state.looks, state.error) = (None, 0, None);
         self.enter(step, Phase::Running);
@@ -248,20 +285,27 @@ impl RunState {
             }
             Event::StepInDoubt { attempt, error, .. } => {
                 let may = |phase: &Phase| matches!(phase, Phase::Undecided(Some(_)));
+                ensure(!self.only_tells(step), "what only tells is never in doubt")?;
                 self.conclude_with(step, *attempt, error, may, Phase::InDoubt)?;
+                self.waits_for(WaitCause::InDoubt, Some(step), &error.message);
             }
-            Event::StepSkipped { .. } => {
-                self.expect(step, 0, |phase| *phase == Phase::Ready)?;
-                ensure(self.plan_step(step).condition.is_some(), "the step has no `if`")?;
-                self.enter(step, Phase::Skipped);
+            Event::StepSkipped { left_out, by, reason, .. } => {
+                let skip = match (left_out, reason) {
+                    (Some(why), _) => Skip::LeftOut(*why),
+                    (None, Some(reason)) => {
+                        Skip::Decided { by: by.clone(), reason: reason.clone() }
+                    }
+                    (None, None) => Skip::Condition,
+                };
+                return self.skip(step, skip);
             }
             Event::StepNotRun { reason, .. } => return self.not_run(step, *reason),
             Event::StepCancelled { attempt, .. } => {
-                ensure(self.cancel.is_some(), "nobody cancelled the run")?;
+                self.stops(step)?;
                 self.expect(step, *attempt, |phase| {
                     matches!(phase, Phase::Undecided(_) | Phase::Retrying(_))
                 })?;
-                self.stopped += 1;
+                self.count_stop(step);
                 self.steps[step].error = Some(stopped());
                 self.enter(step, Phase::Stopped);
             }
@@ -288,15 +332,30 @@ impl RunState {
         ensure(self.steps[step].phase.is_idle(), "the step has begun or ended")?;
         match reason {
             NotRun::RunFailed => {
+                ensure(self.lane(step) == Lane::Main, "the step is told of failures")?;
                 ensure(self.failed.is_some(), "no step failed")?;
-                ensure(!self.graph.aware[step], "the step looks at failures")?;
+                ensure(!self.graph.places[step].aware, "the step looks at failures")?;
             }
             NotRun::Cancelled => {
-                ensure(self.cancel.is_some(), "nobody cancelled the run")?;
-                self.stopped += 1;
+                self.stops(step)?;
+                self.count_stop(step);
             }
+            NotRun::UndoFailed => {
+                let undoes = self.lane(step) == Lane::Undo;
+                ensure(undoes && self.undo_failed.is_some(), "no undo step failed")?;
+            }
+            NotRun::NotNeeded => return refuse("the end of the run says so"),
         }
         self.enter(step, Phase::NotRun(reason));
         Ok(())
+    }
+
+    fn stops(&self, step: usize) -> Applied {
+        ensure(self.stop_of(self.lane(step)).is_some(), "nobody cancelled the run")
+    }
+
+    /// A run is cancelled when one of its own steps was stopped.
+    fn count_stop(&mut self, step: usize) {
+        self.stopped += usize::from(matches!(self.lane(step), Lane::Main | Lane::Undo));
     }
 }

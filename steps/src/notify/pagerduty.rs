@@ -192,6 +192,7 @@ impl Step for Event {
     fn footprint(input: &Input) -> Footprint {
         let place = place(&input.endpoint).unwrap_or_else(|_| "PagerDuty".to_owned());
         Footprint::new(Effect::Irreversible, Repeat::Keyed)
+            .notifies()
             .endpoint(place.trim_matches('`'))
             .writes("an alert in PagerDuty")
     }

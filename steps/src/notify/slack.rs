@@ -93,6 +93,7 @@ impl Step for Notify {
 
     fn footprint(_input: &Input) -> Footprint {
         Footprint::new(Effect::Irreversible, Repeat::Opaque)
+            .notifies()
             .endpoint("the Slack webhook")
             .writes("a message in a Slack channel")
     }

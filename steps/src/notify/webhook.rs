@@ -137,6 +137,7 @@ impl Step for Post {
     fn footprint(input: &Input) -> Footprint {
         let repeat = if input.deduplicates { Repeat::Keyed } else { Repeat::Opaque };
         Footprint::new(Effect::Irreversible, repeat)
+            .notifies()
             .endpoint("the webhook")
             .writes("what the receiver of the webhook does with the message")
     }
