@@ -126,6 +126,30 @@ pub const CODES: &[CodeInfo] = &[
         "runbook resolve RUN STEP --applied --reason \"seen\"",
     ),
     CodeInfo::new(
+        "RB0461",
+        "nobody was there to agree to an undo",
+        "`rollback: ask` asks a person before finished steps are undone. The run was started where nobody can be asked, so nothing was undone. `runbook undo RUN` does it.",
+        "rollback: ask",
+    ),
+    CodeInfo::new(
+        "RB0462",
+        "a run was paused at its terminal",
+        "Somebody pressed Ctrl-C while a step ran that cannot be taken back, and chose to pause. `runbook resume` goes on, `runbook cancel` ends the run.",
+        "runbook run dr-failover.yaml",
+    ),
+    CodeInfo::new(
+        "RB0463",
+        "a run that has not ended is not undone",
+        "Only the finished steps of a run that has ended are undone. Resume the run, or cancel it, first.",
+        "runbook undo RUN",
+    ),
+    CodeInfo::new(
+        "RB0464",
+        "nothing can be undone",
+        "No finished step of the run has an `undo` that has not been done.",
+        "runbook undo RUN",
+    ),
+    CodeInfo::new(
         "RB0498",
         "a bug of the engine",
         "The engine broke one of its own rules and stopped. The journal is whole: `runbook resume` goes on from it. Please report it.",

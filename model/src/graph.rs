@@ -115,6 +115,7 @@ fn label(plan: &Plan, step: &PlanStep, places: &HashMap<&StepId, usize>) -> (boo
             (false, undone.and_then(|undone| undone.phase.clone()))
         }
         Role::Main => (false, step.phase.clone()),
+        Role::Consent => (false, None),
     }
 }
 

@@ -73,11 +73,11 @@ fn pieces(rows: &[&Row]) -> Vec<Piece> {
             Phase::Retrying(_) => Rank::Retries,
             Phase::Failed | Phase::TimedOut | Phase::Stopped => Rank::Fails,
             Phase::NotRun(_) => Rank::NotRun,
-            Phase::Pending | Phase::Ready => {
+            Phase::Dormant | Phase::Pending | Phase::Ready => {
                 idle.push(row);
                 continue;
             }
-            Phase::Succeeded | Phase::Skipped => {
+            Phase::Succeeded | Phase::Skipped | Phase::Undone => {
                 over.push(row);
                 continue;
             }

@@ -91,14 +91,14 @@ pub(super) fn more(view: &View, row: &Row, frame: &Frame) -> Vec<Line> {
 
 fn sign(phase: &Phase, signs: &Signs) -> (&'static str, Ink) {
     match phase {
-        Phase::Pending | Phase::Ready => (signs.pending, Ink::Dim),
+        Phase::Dormant | Phase::Pending | Phase::Ready => (signs.pending, Ink::Dim),
         Phase::Waiting(_) => (signs.asked, Ink::Warn),
         Phase::Running | Phase::Undecided(_) | Phase::LookDue(_) | Phase::Looking => {
             (signs.running, Ink::Busy)
         }
         Phase::Retrying(_) => (signs.retry, Ink::Warn),
         Phase::Succeeded => (signs.done, Ink::Good),
-        Phase::Skipped | Phase::NotRun(_) => (signs.left_out, Ink::Dim),
+        Phase::Skipped | Phase::NotRun(_) | Phase::Undone => (signs.left_out, Ink::Dim),
         Phase::InDoubt => ("!", Ink::Bad),
         _ => (signs.failed, Ink::Bad),
     }
@@ -106,7 +106,10 @@ fn sign(phase: &Phase, signs: &Signs) -> (&'static str, Ink) {
 
 /// Of less interest than what runs or needs somebody.
 fn quiet(phase: &Phase) -> bool {
-    matches!(phase, Phase::Pending | Phase::Ready | Phase::Skipped | Phase::NotRun(_))
+    matches!(
+        phase,
+        Phase::Dormant | Phase::Pending | Phase::Ready | Phase::Skipped | Phase::NotRun(_)
+    )
 }
 
 fn time(row: &Row, frame: &Frame) -> Option<String> {
@@ -125,6 +128,7 @@ fn time(row: &Row, frame: &Frame) -> Option<String> {
 fn said(view: &View, row: &Row, frame: &Frame) -> Line {
     let dim = |text: &str| Line::of(Ink::Dim, text);
     match &row.phase {
+        Phase::Dormant => dim("not called for so far"),
         Phase::Pending => dim(&after(view, row)),
         Phase::Ready => dim("ready"),
         Phase::Waiting(question) => asks(question, frame.now),
@@ -138,7 +142,10 @@ fn said(view: &View, row: &Row, frame: &Frame) -> Line {
         }
         Phase::Skipped => dim("skipped"),
         Phase::NotRun(NotRun::RunFailed) => dim("not run: a step failed before it"),
+        Phase::Undone => dim("undone"),
         Phase::NotRun(NotRun::Cancelled) => dim("not run: the run was cancelled"),
+        Phase::NotRun(NotRun::UndoFailed) => dim("not run: an undo step failed before it"),
+        Phase::NotRun(NotRun::NotNeeded) => dim("not called for"),
         Phase::Stopped => Line::of(Ink::Warn, "stopped, because the run was cancelled"),
         Phase::InDoubt => Line::of(Ink::Bad, "in doubt: ").and(wrong(row.error.as_ref())),
         Phase::TimedOut => Line::of(Ink::Bad, "out of time: ").and(wrong(row.error.as_ref())),

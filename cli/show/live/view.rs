@@ -84,7 +84,7 @@ impl View {
         if let Some(step) = record.event.step().and_then(|step| self.index.get(step).copied()) {
             self.step(step, at, &record.event, state);
         }
-        if let Event::RunResumed { .. } = record.event {
+        if moves_others(&record.event, state) {
             self.refresh(state);
         }
         let Some(head) = &mut self.head else { return };
@@ -94,7 +94,7 @@ impl View {
         match &record.event {
             Event::Warning { .. } => head.warnings += 1,
             Event::RunFinished { .. } => head.ended = Some(at),
-            Event::RunResumed { .. } => head.ended = None,
+            Event::RunResumed { .. } | Event::RunReopened { .. } => head.ended = None,
             _ => {}
         }
     }
@@ -265,4 +265,19 @@ impl Row {
 /// From one time to another; nothing when the clock went back.
 pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
     to.duration_since(from).try_into().unwrap_or_default()
+}
+
+/// Whether an event moves other steps than the one it is about.
+fn moves_others(event: &Event, state: &RunState) -> bool {
+    let undoes = |step| {
+        state.plan_step_of(step).is_some_and(|step| matches!(step.role, Role::Undo(_)))
+    };
+    match event {
+        Event::RunResumed { .. }
+        | Event::RunReopened { .. }
+        | Event::UndoStarted { .. }
+        | Event::HandlersStarted { .. }
+        | Event::RunFinished { .. } => true,
+        event => event.step().is_some_and(undoes),
+    }
 }

@@ -342,6 +342,16 @@ impl RunState {
         self.steps[self.failed.or(self.undo_failed)?].error.as_ref()
     }
 
+    /// The cancellation of the stage that the run is in.
+    pub fn cancel(&self) -> Option<Cancel> {
+        match self.stage {
+            Stage::Main => self.stops.main,
+            Stage::Undo => self.stops.undo.or(self.stops.main),
+            Stage::Handlers => self.stops.handlers.or(self.stops.main),
+            Stage::Exit => self.stops.exit.or(self.stops.main),
+        }
+    }
+
     /// The run waits for the choice of somebody at the terminal.
     pub fn is_held(&self) -> bool {
         self.held
