@@ -269,9 +269,8 @@ pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
 
 /// Whether an event moves other steps than the one it is about.
 fn moves_others(event: &Event, state: &RunState) -> bool {
-    let undoes = |step| {
-        state.plan_step_of(step).is_some_and(|step| matches!(step.role, Role::Undo(_)))
-    };
+    let undoes =
+        |step| state.plan_step_of(step).is_some_and(|step| matches!(step.role, Role::Undo(_)));
     match event {
         Event::RunResumed { .. }
         | Event::RunReopened { .. }

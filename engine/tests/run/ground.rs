@@ -14,6 +14,7 @@ use engine::registry::{DynStep, Registry, Typed};
 use engine::settings::{ConnectionSettings, StoreSettings};
 use engine::state_folder::StateFolder;
 use engine::step::{Observation, Step};
+use model::approval::{Answer, Decision};
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::{RunId, StepId};
@@ -299,4 +300,9 @@ pub(crate) fn assert_status(outcome: &Result<RunOutcome, EngineError>, status: R
     let outcome = outcome.as_ref().unwrap();
     assert_eq!(outcome.status, status);
     outcome.run
+}
+
+/// A person's word, proved by no key.
+pub(crate) fn answer(by: &str, decision: Decision) -> Answer {
+    Answer { decision, by: by.to_owned(), claimed: true, reason: None }
 }

@@ -5,3 +5,4 @@
 mod crash;
 mod driver;
 mod ground;
+mod stages;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::driver::{AnswerFuture, Approver, CancelWish, Choice, ChoiceFuture, Offer, Question};
 use engine::inbox::Request;
-use engine::modes::{self, Start, Surroundings};
+use engine::modes::{self, Start};
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::plan::{Occasion, Plan, PlanStep, Rollback};
@@ -36,7 +36,8 @@ fn staged(ground: &Ground) -> Plan {
 }
 
 fn told(names: &[String]) -> Vec<&str> {
-    let skipped = |name: &&String| !name.starts_with("step_fact") && !name.starts_with("step_started");
+    let skipped =
+        |name: &&String| !name.starts_with("step_fact") && !name.starts_with("step_started");
     names.iter().filter(skipped).skip(2).map(String::as_str).collect()
 }
 
@@ -122,7 +123,9 @@ async fn what_failed_runs_again_and_what_succeeded_does_not() {
 #[tokio::test]
 async fn a_run_that_died_at_any_record_of_its_stages_is_resumed_without_a_second_effect() {
     let ground = Ground::new();
-    let run = assert_status(&ground.run(staged(&ground)).await, RunStatus::Failed);
+    let mut plan = staged(&ground);
+    plan.steps[2] = ground.step("c", &["b"], &["permanent"]);
+    let run = assert_status(&ground.run(plan).await, RunStatus::Failed);
     let whole = ground.records(run);
     let journal = ground.state.run_folder(run).join("journal.jsonl");
     let text = std::fs::read_to_string(&journal).unwrap();
@@ -134,7 +137,11 @@ async fn a_run_that_died_at_any_record_of_its_stages_is_resumed_without_a_second
         for step in &steps {
             let done = state.step(&id(step)).unwrap().output.is_some();
             let path = ground.effects().join(step);
-            if done { std::fs::write(path, "1\n").unwrap() } else { std::fs::remove_file(path).ok(); }
+            if done {
+                std::fs::write(path, "1\n").unwrap()
+            } else {
+                std::fs::remove_file(path).ok();
+            }
         }
         assert_status(&ground.resume(run).await, RunStatus::Failed);
         for step in ["a", "b", "a.undo", "b.undo", "failure.alarm", "exit.tidy"] {
@@ -153,7 +160,9 @@ async fn a_cancellation_undoes_and_tells_the_handlers_of_an_abort() {
     let (sender, cancels) = mpsc::unbounded_channel();
     let cancel = async {
         while ground.count("b") == 0 {
-            tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>()).await.ok();
+            tokio::time::timeout(Duration::from_millis(10), std::future::pending::<()>())
+                .await
+                .ok();
         }
         sender.send(wish(false)).unwrap();
     };
@@ -221,8 +230,7 @@ fn waits(ground: &Ground) -> Plan {
     ask.with = json!({"prompt": "Go?", "approvers": []});
     ask.footprint.waits_for_person = true;
     let mut page = ground.handler(Occasion::Waiting, "waiting.page", &["ok"]);
-    page.with["text"] =
-        json!("{{ run.status }}: {{ run.waiting_step }}: {{ run.waiting_reason }}");
+    page.with["text"] = json!("{{ run.status }}: {{ run.waiting_step }}: {{ run.waiting_reason }}");
     plan(vec![ask, ground.step("act", &["confirm"], &["ok"]), page])
 }
 

@@ -27,6 +27,8 @@ pub(super) fn written(expansion: &Expansion<'_>, problems: &mut Vec<Diagnostic>)
         order.push(match &one.role {
             Role::Main => writing.after(one.part, one.place),
             Role::Undo(_) => one.undoes.into_iter().collect(),
+            // The question of `rollback: ask` is no text of a runbook; it follows nothing.
+            Role::Consent => IndexSet::new(),
             Role::Handler(occasion) => writing.told(at, *occasion),
         });
     }

@@ -213,7 +213,7 @@ impl Names<'_> {
         match &reader.role {
             Role::Handler(_) => return Some(Absence::Handler),
             Role::Undo(of) if of.as_str() == found.id => return None,
-            Role::Undo(_) | Role::Main => {}
+            Role::Undo(_) | Role::Main | Role::Consent => {}
         }
         if let (Some(left_out), None) = (step.left_out, reader.step.left_out) {
             return Some(Absence::LeftOut(left_out));

@@ -200,12 +200,7 @@ pub(super) fn every_status() -> History {
     let timed_out = AttemptEnd::TimedOut { limit: minutes(1) };
     History::of(plan)
         .ran("done", 12.0, json!({"rows": 3}))
-        .tell(Event::StepSkipped {
-            step: id("left_out"),
-            left_out: None,
-            by: None,
-            reason: None,
-        })
+        .tell(Event::StepSkipped { step: id("left_out"), left_out: None, by: None, reason: None })
         .started("silent", 1)
         .started("upload", 1)
         .started("looking", 1)
