@@ -322,6 +322,30 @@ pub const CODES: &[CodeInfo] = &[
         "a run cancelled while it pruned",
     ),
     CodeInfo::new(
+        "RB0680",
+        "the backups of a store are not what is asked for",
+        "The error names every check that does not hold, and what was found.",
+        "with: {store: backups, max_age: 25h}",
+    ),
+    CodeInfo::new(
+        "RB0681",
+        "an object of a set is damaged",
+        "It has not the SHA-256 of the set's manifest, so it was not copied. Copy another set, and prove this one to see what is wrong with it.",
+        "uses: store.copy",
+    ),
+    CodeInfo::new(
+        "RB0682",
+        "something else is where a copy goes",
+        "Objects are never overwritten. See who wrote it, and remove it when it is of no use.",
+        "uses: store.copy",
+    ),
+    CodeInfo::new(
+        "RB0683",
+        "a copy of a set is damaged",
+        "It was whole once, and an object of it is missing or cut. Remove it, and copy the set again.",
+        "uses: store.copy",
+    ),
+    CodeInfo::new(
         "RB0701",
         "a server cannot be reached",
         "Nothing was sent. Check the address, the name service and the network.",

@@ -125,7 +125,7 @@ pub struct ListedObject {
 pub struct List;
 
 /// Whole seconds from `then` to `now`; zero when `then` is later.
-fn age(then: Timestamp, now: Timestamp) -> Span {
+pub(super) fn age(then: Timestamp, now: Timestamp) -> Span {
     let seconds = now.duration_since(then).as_secs();
     Span::from(std::time::Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }

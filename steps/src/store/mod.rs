@@ -1,7 +1,9 @@
 //! Backup stores: write-once objects by path. `file://` is built in; other kinds follow the same
 //! contract.
 
+pub mod check;
 pub mod choose;
+pub mod copy;
 mod error;
 mod file;
 mod folder;
