@@ -207,6 +207,24 @@ pub const CODES: &[CodeInfo] = &[
         "with: {connection: prod, writable: true, timeout: 1s}",
     ),
     CodeInfo::new(
+        "RB0571",
+        "the extension amcheck is missing",
+        "A superuser runs `CREATE EXTENSION amcheck;` in that database once. It comes with PostgreSQL (`postgresql-contrib` on some systems).",
+        "uses: pg.amcheck",
+    ),
+    CodeInfo::new(
+        "RB0572",
+        "a database is damaged",
+        "`pg.amcheck` found what cannot be right. Stop writing to the database and keep a copy of its files before anything else. A damaged index is mended by `REINDEX`, a damaged table by a restore.",
+        "uses: pg.amcheck",
+    ),
+    CodeInfo::new(
+        "RB0573",
+        "there is no such table to check",
+        "Write it as `schema.table`. A view has no rows of its own that could be damaged.",
+        "with: {connection: prod, tables: [public.no_such_table]}",
+    ),
+    CodeInfo::new(
         "RB0590",
         "a set of this format cannot be restored that way",
         "SQL text is run as it is: who owns what cannot be left out of it. Restore a set of another format, or provide the roles.",
@@ -428,6 +446,30 @@ pub const CODES: &[CodeInfo] = &[
         "an answer lacks a value that is captured",
         "The request was carried out, and its answer is not what `capture` expects.",
         "with: {method: POST, capture: {id: /no/such/field}}",
+    ),
+    CodeInfo::new(
+        "RB0750",
+        "a folder is not a work tree of Git",
+        "Clone the repository there. Git refuses a work tree that belongs to another account.",
+        "with: {repository: /srv/no-clone}",
+    ),
+    CodeInfo::new(
+        "RB0751",
+        "git refused",
+        "The causes are what it said. Nothing was committed.",
+        "uses: git.commit",
+    ),
+    CodeInfo::new(
+        "RB0752",
+        "another branch is checked out",
+        "A commit goes to the branch that is checked out, so the step refuses any other than `branch`, and none at all.",
+        "with: {branch: schema-snapshots}",
+    ),
+    CodeInfo::new(
+        "RB0753",
+        "a push failed",
+        "The commit is in the work tree, and the remote does not have it. A push that would lose commits of others is refused: bring the work tree up to date, and run again.",
+        "! [rejected] (fetch first)",
     ),
 ];
 

@@ -7,6 +7,7 @@ pub mod codes;
 pub mod command;
 pub mod file;
 pub mod flow;
+pub mod git;
 pub mod http;
 pub mod human;
 pub mod notify;
@@ -28,6 +29,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::query::Query>::new(),
     &Typed::<pg::assert::Assert>::new(),
     &Typed::<pg::wait_ready::WaitReady>::new(),
+    &Typed::<pg::amcheck::Amcheck>::new(),
     &Typed::<store::put::Put>::new(),
     &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),
@@ -41,6 +43,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<http::check::Check>::new(),
     &Typed::<http::request::SendRequest>::new(),
     &Typed::<command::run::Run>::new(),
+    &Typed::<git::commit::Commit>::new(),
     &Typed::<flow::wait::Wait>::new(),
     &Typed::<flow::pass::Pass>::new(),
     &Typed::<human::approve::Approve>::new(),

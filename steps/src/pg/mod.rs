@@ -1,5 +1,6 @@
 //! Steps that work on a PostgreSQL database, and what they share.
 
+pub mod amcheck;
 mod asked;
 pub mod assert;
 pub mod catalogue;

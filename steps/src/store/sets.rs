@@ -26,6 +26,8 @@ pub struct StoredSet {
     pub database: String,
     /// Size of all its objects, in bytes.
     pub bytes: u64,
+    /// Size of its objects without the proofs, in bytes: what is alike from one set to the next.
+    pub own_bytes: u64,
     /// How far it is proven: the highest level that passed since the last proof that failed.
     pub level: Option<Level>,
     /// What retention needs to know.
@@ -205,10 +207,13 @@ impl Seen<'_> {
 
     fn stored(&self, manifest: &Manifest, level: Option<Level>, proven: bool) -> StoredSet {
         let pinned = format!("{}/{PINNED}", self.folder);
+        let prefix = self.proofs_prefix();
+        let own = self.objects.iter().filter(|object| !object.path.starts_with(&prefix));
         StoredSet {
             folder: self.folder.clone(),
             database: manifest.database.clone(),
             bytes: self.bytes(),
+            own_bytes: own.map(|object| object.bytes).sum(),
             level,
             facts: SetFacts {
                 set: manifest.set.clone(),

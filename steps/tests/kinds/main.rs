@@ -2,12 +2,17 @@
 #![expect(clippy::disallowed_methods, reason = "tests look at what lies behind the steps")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod amcheck;
 mod common;
+mod copies;
 mod files;
+mod git;
 mod http;
 mod pagerduty;
 mod postgres;
 mod prune;
 mod request;
 mod said;
+mod sets;
+mod store_check;
 mod wait_ready;

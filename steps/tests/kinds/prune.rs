@@ -2,146 +2,21 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::common::{NOW, attempt, host_with_store, run};
-use engine::memory_host::MemoryHost;
+use crate::common::{NOW, attempt, run};
+use crate::sets::{Lab, id, lab, manifest, proof};
 use engine::step::Observation;
 use jiff::Timestamp;
 use model::node::Node;
-use model::proof::{Level, Proof};
+use model::proof::Level;
+use model::set::SetId;
 use model::set::id::utc_stamp;
 use model::set::layout::{MANIFEST, PINNED, set_folder};
-use model::set::manifest::{Contents, Created, Format, LargeObjects, Manifest, Scope, Server};
-use model::set::{SetId, difference::Checked, row_hash};
 use model::step_error::ErrorClass;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
-use steps::store::{Backup, Choice, hex};
-
-struct Lab {
-    folder: tempfile::TempDir,
-    host: Arc<MemoryHost>,
-}
-
-fn lab() -> Lab {
-    let folder = tempfile::tempdir().unwrap();
-    let host = host_with_store(folder.path());
-    Lab { folder, host }
-}
-
-fn id(number: u32, taken: &str) -> SetId {
-    let taken: Timestamp = taken.parse().unwrap();
-    format!("{}-{number:08}", utc_stamp(taken)).parse().unwrap()
-}
-
-fn manifest(set: &SetId, label: Option<&str>, taken: &str) -> Manifest {
-    Manifest {
-        version: model::set::manifest::VERSION,
-        set: set.clone(),
-        database: "lms".to_owned(),
-        label: label.map(str::to_owned),
-        format: Format::Objects,
-        created: Created {
-            run: ulid::Ulid::nil().into(),
-            step: "dump".parse().unwrap(),
-            attempt: 1,
-        },
-        server: Server {
-            version: "15.14".to_owned(),
-            version_num: 150_014,
-            system_identifier: None,
-            timeline: None,
-            lsn: None,
-            endpoint: "localhost:5432".to_owned(),
-            role: "postgres".to_owned(),
-            in_recovery: false,
-            snapshot_time: taken.parse().unwrap(),
-            replayed_to: None,
-            encoding: "UTF8".to_owned(),
-            locale_provider: "libc".to_owned(),
-            collate: "C".to_owned(),
-            ctype: "C".to_owned(),
-            locale: None,
-            collation_version: None,
-        },
-        runbook: "0.1.0".to_owned(),
-        programs: Vec::new(),
-        row_hash: row_hash::ALGORITHM.to_owned(),
-        contents: Contents {
-            scope: Scope::Full,
-            tables: Vec::new(),
-            sequences: Vec::new(),
-            large_objects: LargeObjects { count: 0, hash: None },
-            objects: Vec::new(),
-            exclusions: Vec::new(),
-        },
-        files: Vec::new(),
-    }
-}
-
-fn proof(set: &SetId, manifest: &[u8], asked: Level, passed: bool) -> Proof {
-    Proof {
-        version: model::proof::VERSION,
-        set: set.clone(),
-        database: "lms".to_owned(),
-        manifest_sha256: hex(Sha256::digest(manifest)),
-        asked,
-        reached: passed.then_some(asked),
-        passed,
-        difference_count: u64::from(!passed),
-        differences: Vec::new(),
-        checked: Checked::default(),
-        exclusions: Vec::new(),
-        started: NOW.parse().unwrap(),
-        finished: NOW.parse().unwrap(),
-        duration_ms: 0,
-        run: ulid::Ulid::nil().into(),
-        step: "verify".parse().unwrap(),
-        attempt: 1,
-        scratch: None,
-        runbook: "0.1.0".to_owned(),
-        programs: Vec::new(),
-    }
-}
+use steps::store::{Backup, Choice};
 
 impl Lab {
-    fn path(&self, set: &SetId) -> std::path::PathBuf {
-        self.folder.path().join(set_folder("lms", set))
-    }
-
-    /// Writes a set with one object, its manifest, and its proof when `proven` says how it went.
-    fn set(&self, number: u32, taken: &str, label: Option<&str>, proven: Option<bool>) -> SetId {
-        let set = id(number, taken);
-        let folder = self.path(&set);
-        fs::create_dir_all(folder.join("data")).unwrap();
-        fs::create_dir_all(folder.join("proofs")).unwrap();
-        fs::write(folder.join("data/public.a.0001.copy.zst"), [0; 1000]).unwrap();
-        let bytes = manifest(&set, label, taken).to_json();
-        fs::write(folder.join(MANIFEST), &bytes).unwrap();
-        if let Some(passed) = proven {
-            let proof = proof(&set, &bytes, Level::Identical, passed);
-            fs::write(folder.join("proofs/20261120T030000Z-run.json"), proof.to_json()).unwrap();
-        }
-        set
-    }
-
-    fn unfinished(&self, number: u32, taken: &str) -> SetId {
-        let set = id(number, taken);
-        fs::create_dir_all(self.path(&set)).unwrap();
-        fs::write(self.path(&set).join("schema.dump"), "half").unwrap();
-        set
-    }
-
-    fn left(&self) -> Vec<String> {
-        let mut left: Vec<_> = fs::read_dir(self.folder.path().join("sets/lms"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        left.sort();
-        left
-    }
-
     async fn prune(&self, keys: Value) -> Result<Value, model::step_error::StepError> {
         let mut with = json!({"store": "backups", "database": "lms"});
         with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());

@@ -32,7 +32,7 @@ pub(super) fn judge(input: &Input, seen: &Seen<'_>) -> Output {
         age: newest_proven.map(|set| age(set.facts.taken, seen.now)),
         unproven_newer: sets.iter().take_while(|set| !set.facts.proven).count() as u64,
         damaged: damaged.count() as u64,
-        bytes: newest.map(|set| set.bytes),
+        bytes: newest.map(|set| set.own_bytes),
         drift: newest.and_then(|newest| drift(newest, &proven, input.drift_sets)),
         free: seen.free,
     };
@@ -43,7 +43,12 @@ pub(super) fn judge(input: &Input, seen: &Seen<'_>) -> Output {
 
 fn counts(input: &Input, set: &StoredSet) -> bool {
     let labelled = input.label.is_none() || set.facts.label == input.label;
-    labelled && (input.tables || set.facts.scope == Scope::Full)
+    let covers = match set.facts.scope {
+        Scope::Full => true,
+        Scope::Tables(_) => input.tables,
+        Scope::Definitions => false,
+    };
+    labelled && covers
 }
 
 /// By how many percent the newest set differs from the median of the proven ones before it, of
@@ -55,10 +60,10 @@ fn drift(newest: &StoredSet, proven: &[&StoredSet], look_back: usize) -> Option<
             && set.facts.scope == newest.facts.scope
     };
     let mut sizes: Vec<u64> =
-        proven.iter().filter(alike).take(look_back).map(|set| set.bytes).collect();
+        proven.iter().filter(alike).take(look_back).map(|set| set.own_bytes).collect();
     sizes.sort_unstable();
     let median = i128::from(*sizes.get(sizes.len() / 2)?);
-    let percent = (i128::from(newest.bytes) - median) * 100 / median.max(1);
+    let percent = (i128::from(newest.own_bytes) - median) * 100 / median.max(1);
     Some(i64::try_from(percent).unwrap_or(i64::MAX))
 }
 

@@ -100,7 +100,7 @@ pub struct Output {
     unproven_newer: u64,
     /// Folders that are damaged.
     damaged: u64,
-    /// Bytes of the newest set.
+    /// Bytes of the newest set, without its proofs.
     bytes: Option<u64>,
     /// By how many percent the newest set is larger (or smaller, negative) than the median of the
     /// proven sets before it.

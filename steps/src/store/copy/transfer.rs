@@ -85,7 +85,7 @@ impl Transfer<'_> {
                 let message =
                     format!("the copy in `{place}` is damaged: `{}` is missing or cut", file.path);
                 return Err(StepError::needs_operator("RB0683", message)
-                    .hint("remove the damaged copy with `runbook backups prune`, then run again"));
+                    .hint("remove the folder of the damaged copy, then run again"));
             }
         }
         Ok(true)

@@ -1,0 +1,4 @@
+//! Steps that work on a Git repository.
+
+pub mod commit;
+mod repository;
