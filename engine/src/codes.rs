@@ -84,6 +84,13 @@ pub const CODES: &[CodeInfo] = &[
         "secrets: {db_url: {env: NOT_SET}}",
     ),
     CodeInfo::new(
+        "RB0421",
+        "a container cannot be used",
+        "`docker inspect` does not show a container of that name that runs and has its port 5432 \
+         published or reachable. `docker ps` lists those that run.",
+        "connections: {prod: {docker: lms-postgres}}",
+    ),
+    CodeInfo::new(
         "RB0430",
         "a program is missing",
         "A step starts a program that is not on `PATH`.",

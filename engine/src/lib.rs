@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod codes;
+pub mod container;
 pub mod context;
 pub mod driver;
 pub mod environment;

@@ -72,7 +72,7 @@ pub async fn preflight(
     findings.secrets(&created.plan, &steps, redactor).await;
     let servers = findings.connections(&steps, created, probes, redactor).await;
     findings.stores(&steps, created, probes, redactor).await;
-    findings.tools(&steps, &servers).await;
+    findings.tools(&created.plan, &steps, &servers).await;
     findings.verdict(redactor)
 }
 
@@ -198,8 +198,18 @@ impl Findings {
         }
     }
 
-    async fn tools(&mut self, steps: &[&PlanStep], servers: &BTreeMap<String, u32>) {
-        let tools: Vec<&Tool> = steps.iter().flat_map(|step| &step.footprint.tools).collect();
+    async fn tools(&mut self, plan: &Plan, steps: &[&PlanStep], servers: &BTreeMap<String, u32>) {
+        let docker = Tool { name: "docker".to_owned(), not_older_than_server: None, package: None };
+        let in_container = |name: &String| {
+            plan.connections.get(name).is_some_and(|connection| connection.docker.is_some())
+        };
+        let tools = steps.iter().flat_map(|step| &step.footprint.tools);
+        let tools: Vec<&Tool> = tools
+            .map(|tool| match &tool.not_older_than_server {
+                Some(connection) if in_container(connection) => &docker,
+                _ => tool,
+            })
+            .collect();
         let names: BTreeSet<&String> = tools.iter().map(|tool| &tool.name).collect();
         for name in names {
             let same = tools.iter().filter(|tool| tool.name == *name);

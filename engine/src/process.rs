@@ -21,7 +21,7 @@ use crate::context::StepContext;
 pub const CHILD_MARK: &str = "RUNBOOK_CHILD";
 
 /// Variables that a child inherits; everything else is cleared.
-const INHERITED: [&str; 10] = [
+const INHERITED: [&str; 16] = [
     "PATH",
     "HOME",
     "USER",
@@ -32,6 +32,12 @@ const INHERITED: [&str; 10] = [
     "TZ",
     "TMPDIR",
     "SSL_CERT_FILE",
+    "XDG_RUNTIME_DIR",
+    "DOCKER_CERT_PATH",
+    "DOCKER_CONFIG",
+    "DOCKER_CONTEXT",
+    "DOCKER_HOST",
+    "DOCKER_TLS_VERIFY",
 ];
 
 /// Between the polite and the final signal.

@@ -14,6 +14,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::container::{self, Address};
 use crate::redact::Redactor;
 use crate::scope;
 use crate::secrets::{self, Secrets};
@@ -73,19 +74,26 @@ impl Renderer {
             self.redactor.add(&password);
             self.redactor.add(&percent_decoded(&password));
         }
+        let docker = text("docker");
+        let container = match &docker {
+            Some(container) => Some(container::address(container).await?),
+            None => None,
+        };
+        let or = |key, of: fn(Address) -> String| text(key).or_else(|| container.clone().map(of));
         Ok(ConnectionSettings {
             name: name.to_owned(),
             url: url.map(Into::into),
-            host: text("host"),
-            port: text("port"),
-            dbname: text("dbname"),
-            user: text("user"),
+            host: or("host", |container| container.host),
+            port: or("port", |container| container.port),
+            dbname: or("dbname", |container| container.database),
+            user: or("user", |container| container.user),
             password: text("password").map(Into::into),
             service: text("service"),
             sslmode: text("sslmode"),
             sslrootcert: text("sslrootcert"),
             sslcert: text("sslcert"),
             sslkey: text("sslkey"),
+            docker,
             protected: connection.protected,
         })
     }

@@ -30,6 +30,8 @@ pub struct ConnectionSettings {
     pub sslcert: Option<String>,
     /// libpq's `sslkey`: a file in PEM.
     pub sslkey: Option<String>,
+    /// The container in which the server runs; host and port lead to it.
+    pub docker: Option<String>,
     /// The runbook does not call it scratch.
     pub protected: bool,
 }

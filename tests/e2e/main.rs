@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod bed;
+mod container;
 mod daily_backup;
 mod discover;
 mod faults;

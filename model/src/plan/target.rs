@@ -51,6 +51,10 @@ pub struct Connection {
     /// The file of the private key (PEM) of `sslcert`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sslkey: Option<String>,
+    /// The container in which the server runs, in place of `url`, `host` and `port`. Client
+    /// programs run in it by `docker exec`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docker: Option<String>,
     /// A target that is not scratch. Default true.
     #[serde(default = "protected")]
     pub protected: bool,

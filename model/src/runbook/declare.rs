@@ -78,9 +78,10 @@ pub(crate) const CONNECTION: Keys = Keys {
         "sslrootcert",
         "sslcert",
         "sslkey",
+        "docker",
         "protected",
     ],
-    later: &["docker"],
+    later: &[],
 };
 pub(crate) const STORE: Keys = Keys {
     what: "a store",
@@ -301,14 +302,22 @@ fn target(node: &Node, problems: &mut Vec<Diagnostic>) {
         let problem = Diagnostic::error(code::VALUE, span, message);
         problems.push(problem.help(suggest::one_of(mode, &SSL_MODES)));
     }
+    for (leader, others) in [("url", &["host", "port"][..]), ("docker", &["url", "host", "port"])] {
+        two_ways(node, leader, others, problems);
+    }
+}
+
+/// Only one key says where the server is.
+fn two_ways(node: &Node, leader: &str, others: &[&str], problems: &mut Vec<Diagnostic>) {
     let NodeValue::Map(entries) = &node.value else { return };
-    let Some(url) = entries.get("url") else { return };
-    for key in ["host", "port"] {
-        let Some(entry) = entries.get(key) else { continue };
-        let message = format!("`{key}` beside `url`: it is unclear which one leads to the server");
+    let Some(first) = entries.get(leader) else { return };
+    for key in others {
+        let Some(entry) = entries.get(*key) else { continue };
+        let message =
+            format!("`{key}` beside `{leader}`: it is unclear which one leads to the server");
         problems.push(
             Diagnostic::error(code::VALUE, entry.key_span.clone(), message)
-                .also(url.key_span.clone(), "the other one")
+                .also(first.key_span.clone(), "the other one")
                 .help(format!("say the {key} in one of them only")),
         );
     }

@@ -26,18 +26,10 @@ pub struct Pgpass {
 impl Pgpass {
     /// Writes the file, mode 0600, for one target.
     pub fn write(ctx: &StepContext, target: &Target) -> Result<Self, StepError> {
-        let mut variables = vec![
-            ("PGHOST", target.host.clone()),
-            ("PGPORT", target.port.to_string()),
-            ("PGUSER", target.user.clone()),
-            ("PGDATABASE", target.dbname.clone()),
-            ("PGSSLMODE", target.tls.mode.as_str().to_owned()),
-            ("PGAPPNAME", application_name(ctx)),
-            ("PGCONNECT_TIMEOUT", target.connect_timeout.map_or(0, |t| t.as_secs()).to_string()),
-            // Messages in English: `programs` tells failures apart by their words.
-            ("LC_ALL", "C".to_owned()),
-        ];
-        variables.extend(target.options.clone().map(|options| ("PGOPTIONS", options)));
+        let mut variables = common(ctx, target);
+        variables.push(("PGHOST", target.host.clone()));
+        variables.push(("PGPORT", target.port.to_string()));
+        variables.push(("PGSSLMODE", target.tls.mode.as_str().to_owned()));
         variables.extend(target.address.map(|address| ("PGHOSTADDR", address.to_string())));
         if target.bound_to_channel {
             variables.push(("PGCHANNELBINDING", "require".to_owned()));
@@ -56,6 +48,28 @@ impl Pgpass {
     pub fn apply(&self, program: Program) -> Program {
         self.variables.iter().fold(program, |program, (name, value)| program.env(name, value))
     }
+}
+
+/// The variables of a program in the server's container, which goes through its socket; the
+/// password is one of them.
+pub(super) fn inside(ctx: &StepContext, target: &Target) -> Vec<(&'static str, String)> {
+    let mut variables = common(ctx, target);
+    let password = target.password.as_ref();
+    variables.extend(password.map(|text| ("PGPASSWORD", text.expose_secret().to_owned())));
+    variables
+}
+
+fn common(ctx: &StepContext, target: &Target) -> Vec<(&'static str, String)> {
+    let mut variables = vec![
+        ("PGUSER", target.user.clone()),
+        ("PGDATABASE", target.dbname.clone()),
+        ("PGAPPNAME", application_name(ctx)),
+        ("PGCONNECT_TIMEOUT", target.connect_timeout.map_or(0, |t| t.as_secs()).to_string()),
+        // Messages in English: `programs` tells failures apart by their words.
+        ("LC_ALL", "C".to_owned()),
+    ];
+    variables.extend(target.options.clone().map(|options| ("PGOPTIONS", options)));
+    variables
 }
 
 fn certificates(tls: &Tls) -> Vec<(&'static str, String)> {

@@ -1,13 +1,16 @@
 //! PostgreSQL's client programs: their versions, their output, how they fail.
 
+mod container;
+
 use bytes::{Bytes, BytesMut};
 use engine::context::StepContext;
-use engine::process::{Exit, Program};
+use engine::process::{Child, Exit, Program};
 use model::step_error::StepError;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::ChildStdout;
 use tokio::sync::mpsc;
 
+use self::container::Inside;
 use super::classify::MISSING_PRIVILEGE;
 use super::pgpass::Pgpass;
 use super::target::Target;
@@ -25,8 +28,12 @@ pub(super) struct ClientProgram {
 
 impl ClientProgram {
     /// Finds the program and asks for its version.
-    pub(super) async fn find(ctx: &StepContext, name: &'static str) -> Result<Self, StepError> {
-        let text = output_offline(ctx, name, &["--version".to_owned()]).await?;
+    pub(super) async fn find(
+        ctx: &StepContext,
+        target: &Target,
+        name: &'static str,
+    ) -> Result<Self, StepError> {
+        let text = output_offline(ctx, Some(target), name, &["--version".to_owned()]).await?;
         let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
         let major = version.and_then(major_version);
         let (Some(version), Some(major)) = (version, major) else {
@@ -57,6 +64,62 @@ fn major_version(text: &str) -> Option<u32> {
     text[..digits].parse().ok()
 }
 
+/// A program about to start: on this machine, or in the server's container.
+struct Tool<'a> {
+    program: Program,
+    /// The password file lives as long as the program.
+    _pgpass: Option<Pgpass>,
+    inside: Option<Inside<'a>>,
+}
+
+impl<'a> Tool<'a> {
+    /// A program that needs no server is started without a `target`.
+    async fn new(
+        ctx: &'a StepContext,
+        target: Option<&'a Target>,
+        name: &str,
+        args: &[String],
+    ) -> Result<Self, StepError> {
+        let Some(target) = target else {
+            let program = Program::new(name).args(args).env("LC_ALL", "C");
+            return Ok(Self { program, _pgpass: None, inside: None });
+        };
+        if let Some(container) = &target.container {
+            let (inside, args) = Inside::enter(ctx, container, args).await?;
+            let program = inside.program(target, name, &args);
+            return Ok(Self { program, _pgpass: None, inside: Some(inside) });
+        }
+        let pgpass = Pgpass::write(ctx, target)?;
+        let program = pgpass.apply(Program::new(name).args(args));
+        Ok(Self { program, _pgpass: Some(pgpass), inside: None })
+    }
+
+    /// Starts it, lets `work` talk to it, and waits for its end, unless `work` lost interest.
+    async fn run<T>(
+        self,
+        ctx: &StepContext,
+        prepare: impl FnOnce(Program) -> Program,
+        work: impl AsyncFnOnce(&mut Child) -> Result<Option<T>, StepError>,
+    ) -> Result<Option<T>, StepError> {
+        let ran = async {
+            let mut child = prepare(self.program).start(ctx).await?;
+            let done = work(&mut child).await?;
+            if done.is_some() {
+                succeeded(&child.wait().await?)?;
+            }
+            Ok(done)
+        }
+        .await;
+        match self.inside {
+            Some(inside) => {
+                let left = inside.leave(ran.is_ok()).await;
+                ran.and_then(|done| left.map(|()| done))
+            }
+            None => ran,
+        }
+    }
+}
+
 /// Runs a program to its end; its output goes to the step's log.
 pub(super) async fn run(
     ctx: &StepContext,
@@ -64,52 +127,51 @@ pub(super) async fn run(
     name: &str,
     args: &[String],
 ) -> Result<(), StepError> {
-    let pgpass = Pgpass::write(ctx, target)?;
-    let child = pgpass.apply(Program::new(name).args(args)).start(ctx).await?;
-    succeeded(&child.wait().await?)
+    let tool = Tool::new(ctx, Some(target), name, args).await?;
+    tool.run(ctx, |program| program, async |_| Ok(Some(()))).await.map(drop)
 }
 
-/// Runs a program that needs no server; gives what it prints.
+/// Runs a program that asks no server; gives what it prints. It runs beside the server of
+/// `target`, when there is one.
 pub(super) async fn output_offline(
-    ctx: &StepContext,
-    name: &str,
-    args: &[String],
-) -> Result<String, StepError> {
-    let program = Program::new(name).args(args).env("LC_ALL", "C").with_stdout();
-    let mut child = program.start(ctx).await?;
-    let mut printed = Vec::new();
-    if let Some(mut stdout) = child.stdout() {
-        while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
-            printed.extend_from_slice(&chunk);
-        }
-    }
-    succeeded(&child.wait().await?)?;
-    Ok(String::from_utf8_lossy(&printed).into_owned())
-}
-
-/// Runs a program and sends what it prints; one that needs no server gets no `target`.
-pub(super) async fn send_output(
     ctx: &StepContext,
     target: Option<&Target>,
     name: &str,
     args: &[String],
+) -> Result<String, StepError> {
+    let beside = target.filter(|target| target.container.is_some());
+    let tool = Tool::new(ctx, beside, name, args).await?;
+    let printed = tool.run(ctx, Program::with_stdout, async |child| {
+        let mut printed = Vec::new();
+        let mut stdout = child.stdout().expect("the output was asked for");
+        while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
+            printed.extend_from_slice(&chunk);
+        }
+        Ok(Some(printed))
+    });
+    Ok(String::from_utf8_lossy(&printed.await?.unwrap_or_default()).into_owned())
+}
+
+/// Runs a program and sends what it prints.
+pub(super) async fn send_output(
+    ctx: &StepContext,
+    target: &Target,
+    name: &str,
+    args: &[String],
     printed: &mpsc::Sender<Bytes>,
 ) -> Result<(), StepError> {
-    let pgpass = target.map(|target| Pgpass::write(ctx, target)).transpose()?;
-    let program = Program::new(name).args(args).env("LC_ALL", "C").with_stdout();
-    let program = match &pgpass {
-        Some(pgpass) => pgpass.apply(program),
-        None => program,
-    };
-    let mut child = program.start(ctx).await?;
-    let mut stdout = child.stdout().expect("the output was asked for");
-    while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
-        if printed.send(chunk).await.is_err() {
-            // Whoever took it went away and says why.
-            return Ok(());
+    let tool = Tool::new(ctx, Some(target), name, args).await?;
+    let sending = tool.run(ctx, Program::with_stdout, async |child| {
+        let mut stdout = child.stdout().expect("the output was asked for");
+        while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
+            if printed.send(chunk).await.is_err() {
+                // Whoever took it went away and says why.
+                return Ok(None);
+            }
         }
-    }
-    succeeded(&child.wait().await?)
+        Ok(Some(()))
+    });
+    sending.await.map(drop)
 }
 
 /// Runs a program that reads what is sent.
@@ -120,21 +182,19 @@ pub(super) async fn feed(
     args: &[String],
     mut sent: mpsc::Receiver<Bytes>,
 ) -> Result<(), StepError> {
-    let pgpass = Pgpass::write(ctx, target)?;
-    let program = pgpass.apply(Program::new(name).args(args)).with_stdin();
-    let mut child = program.start(ctx).await?;
-    let mut stdin = child.stdin().expect("the input was asked for");
-    let feeding = async move {
+    let tool = Tool::new(ctx, Some(target), name, args).await?;
+    let feeding = tool.run(ctx, Program::with_stdin, async |child| {
+        let mut stdin = child.stdin().expect("the input was asked for");
         while let Some(chunk) = sent.recv().await {
             // A program that ended early says why when it is waited for.
             if stdin.write_all(&chunk).await.is_err() {
-                return;
+                return Ok(Some(()));
             }
         }
         stdin.shutdown().await.ok();
-    };
-    let ((), exit) = tokio::join!(feeding, child.wait());
-    succeeded(&exit?)
+        Ok(Some(()))
+    });
+    feeding.await.map(drop)
 }
 
 /// Nothing at the end of the output, or when the step is cancelled: waiting says which.

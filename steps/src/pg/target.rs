@@ -42,6 +42,8 @@ pub struct Target {
     pub connect_timeout: Option<Duration>,
     /// Settings handed to the server.
     pub options: Option<String>,
+    /// The container in which the server runs.
+    pub container: Option<String>,
     /// The connection is not scratch.
     pub protected: bool,
 }
@@ -105,6 +107,7 @@ fn resolve(settings: &ConnectionSettings) -> Result<Target, String> {
         bound_to_channel: given.text("channel_binding").as_deref() == Some("require"),
         connect_timeout: connect_timeout(given.text("connect_timeout"))?,
         options: given.text("options"),
+        container: settings.docker.clone(),
         protected: settings.protected,
         host,
     })

@@ -39,7 +39,7 @@ impl Writer<'_> {
     ) -> Result<Made, StepError> {
         let full = format!("{}/{path}", self.folder);
         let made = pack_stream(self.store, &full, Packing::None, async |printed| {
-            programs::send_output(self.ctx, Some(self.target), program.name, &args, &printed).await
+            programs::send_output(self.ctx, self.target, program.name, &args, &printed).await
         });
         let written = made.await.map_err(classify::not_applied)?;
         let (bytes, sha256) = (written.bytes, written.sha256);

@@ -220,7 +220,7 @@ mod tests {
         snapshot.lock_timeout = Duration::from_millis(300);
         let store = store(folder.path());
         let writer = Writer { ctx: &ctx, target: &target, store: &store, folder: "sets/a/b" };
-        let program = ClientProgram::find(&ctx, "pg_dump").await.unwrap();
+        let program = ClientProgram::find(&ctx, &target, "pg_dump").await.unwrap();
         let error = writer.schema(&program, &snapshot, &Scope::Full).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0508", ErrorClass::Transient));
         assert!(error.message.contains(&said), "{error:?}");

@@ -172,13 +172,13 @@ impl Whole<'_> {
         let mut all = post.clone();
         all.push(format!("--file={}", staged.0.display()));
         programs::run(ctx, self.writer.target, "pg_dump", &all).await?;
-        let list = partial::list(ctx, &staged.0).await?;
+        let list = partial::list(ctx, Some(self.writer.target), &staged.0).await?;
         let restore = vec![
             "--file=-".to_owned(),
             format!("--use-list={}", list.path().display()),
             staged.0.display().to_string(),
         ];
-        programs::send_output(ctx, None, "pg_restore", &restore, text).await?;
+        programs::send_output(ctx, self.writer.target, "pg_restore", &restore, text).await?;
         let keys = partial::foreign_keys(&self.contents.objects);
         let keys = keys.into_iter().fold(String::new(), |text, key| text + &key + ";\n");
         text.send(keys.into()).await.ok();
@@ -205,7 +205,7 @@ impl Whole<'_> {
         let (printed, mut chunks) = mpsc::channel(1);
         let Writer { ctx, target, .. } = self.writer;
         let running = async move {
-            programs::send_output(ctx, Some(target), self.pg_dump.name, args, &printed).await
+            programs::send_output(ctx, target, self.pg_dump.name, args, &printed).await
         };
         let counting = async move {
             while let Some(chunk) = chunks.recv().await {

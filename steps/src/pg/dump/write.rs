@@ -49,8 +49,8 @@ pub(super) async fn write_set(
 ) -> Result<Output, StepError> {
     let started = RealClock.mono_ms();
     let folder = announced.folder();
-    let pg_dump = ClientProgram::find(ctx, "pg_dump").await?;
-    let pg_dumpall = ClientProgram::find(ctx, "pg_dumpall").await?;
+    let pg_dump = ClientProgram::find(ctx, target, "pg_dump").await?;
+    let pg_dumpall = ClientProgram::find(ctx, target, "pg_dumpall").await?;
     let mut snapshot =
         Snapshot::take(ctx, target, &input.scope(), input.lock_timeout.duration()).await?;
     pg_dump.check_not_older(snapshot.server_version)?;

@@ -132,7 +132,7 @@ impl Restore<'_> {
         if !matches!(self.set.manifest.contents.scope, Scope::Tables(_)) {
             return self.pg_restore(archive, &args).await;
         }
-        let list = partial::list(self.ctx, archive.path()).await?;
+        let list = partial::list(self.ctx, Some(self.target), archive.path()).await?;
         let list = format!("--use-list={}", list.path().display());
         args.push(&list);
         self.pg_restore(archive, &args).await?;

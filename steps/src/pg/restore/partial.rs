@@ -8,15 +8,20 @@ use model::step_error::StepError;
 
 use super::stage::Staged;
 use crate::pg::programs;
+use crate::pg::target::Target;
 
 /// Entries of an archive that need the rows of other tables.
 const NEED_ROWS: [&str; 2] = [" FK CONSTRAINT ", " MATERIALIZED VIEW DATA "];
 
 /// The archive's table of contents without those entries, for `pg_restore --use-list`.
 /// <https://www.postgresql.org/docs/current/app-pgrestore.html>
-pub(in crate::pg) async fn list(ctx: &StepContext, archive: &Path) -> Result<Staged, StepError> {
+pub(in crate::pg) async fn list(
+    ctx: &StepContext,
+    target: Option<&Target>,
+    archive: &Path,
+) -> Result<Staged, StepError> {
     let args = ["--list".to_owned(), archive.to_string_lossy().into_owned()];
-    let listed = programs::output_offline(ctx, "pg_restore", &args).await?;
+    let listed = programs::output_offline(ctx, target, "pg_restore", &args).await?;
     Staged::text(archive.with_extension("list"), &without_needy(&listed)).await
 }
 

@@ -105,7 +105,7 @@ impl<'a> Climb<'a> {
     async fn whole_archive(&self) -> Result<Option<Difference>, StepError> {
         let staged = stage_dump(self.ctx, self.store, self.set, &self.meter).await?;
         let args = ["--file=/dev/null".to_owned(), staged.path().to_string_lossy().into_owned()];
-        let reading = programs::output_offline(self.ctx, "pg_restore", &args);
+        let reading = programs::output_offline(self.ctx, self.target.as_ref(), "pg_restore", &args);
         self.judge(self.meter.while_running("read the dump", reading).await)
     }
 
@@ -124,7 +124,9 @@ impl<'a> Climb<'a> {
             return Ok(None);
         };
         let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
-        self.judge(programs::output_offline(self.ctx, "pg_restore", &args).await)
+        self.judge(
+            programs::output_offline(self.ctx, self.target.as_ref(), "pg_restore", &args).await,
+        )
     }
 
     async fn restore(&mut self) -> Result<Vec<Difference>, StepError> {
@@ -142,7 +144,7 @@ impl<'a> Climb<'a> {
             database: scratch.target().dbname.clone(),
         });
         let program = if manifest.format == Format::Plain { "psql" } else { "pg_restore" };
-        let program = ClientProgram::find(self.ctx, program).await?;
+        let program = ClientProgram::find(self.ctx, &target, program).await?;
         let (name, version) = (program.name.to_owned(), program.version);
         self.finding.programs.push(Program { name, version, arguments: Vec::new() });
         let scratch = self.scratch.insert(scratch);
