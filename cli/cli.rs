@@ -87,7 +87,9 @@ pub(crate) enum Command {
     )]
     Run(Run),
     /// Go on with a run that was interrupted, paused or is waiting.
-    #[command(after_help = "Example:\n  runbook resume 01JD")]
+    #[command(
+        after_help = "Examples:\n  runbook resume 01JD\n  runbook resume 01JD --retry-failed"
+    )]
     Resume(Resume),
     /// Show where a run stands.
     #[command(after_help = "Example:\n  runbook status --exit-code")]
@@ -106,6 +108,12 @@ pub(crate) enum Command {
     /// Cancel a run; its holder stops the steps that run.
     #[command(after_help = "Example:\n  runbook cancel 01JD --reason \"wrong database\"")]
     Cancel(Cancel),
+    /// Leave a step out that has not begun, or waits; the steps after it go on.
+    #[command(after_help = "Example:\n  runbook skip 01JD notify --reason \"told by phone\"")]
+    Skip(Skip),
+    /// Undo the finished steps of a run that has ended, newest first.
+    #[command(after_help = "Example:\n  runbook undo 01JD")]
+    Undo(Undo),
     /// Report a run: what was done, RTO three ways, RPO, phases.
     #[command(after_help = "Example:\n  runbook report 01JD --format json > report.json")]
     Report(Report),
@@ -212,8 +220,34 @@ pub(crate) struct Run {
 pub(crate) struct Resume {
     #[command(flatten)]
     pub(crate) run: RunRef,
+    /// Open a run that has ended again, and run what failed, was cancelled, was undone or did not
+    /// run; what succeeded is not repeated.
+    #[arg(long)]
+    pub(crate) retry_failed: bool,
     #[command(flatten)]
     pub(crate) attended: Attended,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Undo {
+    /// The run's id or a unique prefix.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    #[command(flatten)]
+    pub(crate) attended: Attended,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Skip {
+    /// The run's id or a unique prefix.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The step.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// Why.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
 }
 
 /// Who watches a run, and who answers.

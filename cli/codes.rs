@@ -42,7 +42,7 @@ const OWN: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0906",
         "a confirmation was not given",
-        "`runbook resolve` asks for the step id to be typed, or for `--yes`.",
+        "`runbook resolve` asks for the step id to be typed, `runbook undo` for `undo`, or for `--yes`.",
         "runbook resolve 01JD dump --applied --reason seen < /dev/null",
     ),
     CodeInfo::new(

@@ -56,6 +56,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Runs(args) => commands::status::runs(&args, settings),
         Command::Logs(args) => commands::logs::logs(&args, settings),
         Command::Resolve(args) => commands::request::resolve(&args, settings),
+        Command::Skip(args) => commands::request::skip(&args, settings),
+        Command::Undo(args) => commands::run::undo(&args, settings),
         Command::Cancel(args) => commands::request::cancel(&args, settings),
         Command::Backups(Backups::List(args)) => {
             runtime()?.block_on(commands::backups::list(&args))

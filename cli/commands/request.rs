@@ -1,4 +1,4 @@
-//! `runbook cancel` and `runbook resolve`: requests to the holder of a run, or journalled at once.
+//! `runbook cancel`, `runbook skip` and `runbook resolve`: requests to the holder of a run, or journalled at once.
 
 use std::io::{BufRead as _, IsTerminal as _};
 
@@ -10,7 +10,7 @@ use model::run::event::Verdict;
 use model::run::step_state::StepState;
 use model::step_error::StepError;
 
-use crate::cli::{Attended, Cancel, Resolve};
+use crate::cli::{Attended, Cancel, Resolve, Skip};
 use crate::commands::run;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -32,6 +32,20 @@ pub(crate) fn cancel(args: &Cancel, settings: &Settings) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
+pub(crate) fn skip(args: &Skip, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let id = folder.find(&args.run)?;
+    let step: StepId = args.step.parse().map_err(|error| invalid(&error))?;
+    let (by, reason) = (engine::environment::login(), args.reason.clone());
+    match folder.request(id, &Request::Skip { step, by, reason })? {
+        Delivered::Journaled => {
+            print::message(&format!("journalled; `runbook resume {id}` goes on\n"));
+        }
+        Delivered::HandedTo(holder) => handed(&holder),
+    }
+    Ok(Exit::Done)
+}
+
 pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
     let id = folder.find(&args.run)?;
@@ -46,7 +60,7 @@ pub(crate) fn resolve(args: &Resolve, settings: &Settings) -> Result<Exit, Failu
     if let Some(state) = state.step(&step) {
         show(&step, state);
     }
-    if !args.yes && !confirmed(&step) {
+    if !args.yes && !confirmed(step.as_str()) {
         return Err(Failure::new(
             Exit::Refused,
             "RB0906",
@@ -82,13 +96,14 @@ fn said(error: &StepError) -> String {
     format!("  [{}] {}\n", error.code, error.message)
 }
 
-fn confirmed(step: &StepId) -> bool {
+/// Whether a person has typed `word`.
+pub(crate) fn confirmed(word: &str) -> bool {
     let stdin = std::io::stdin();
     if stdin.is_terminal() {
-        print::message(&format!("type `{step}` to go on: "));
+        print::message(&format!("type `{word}` to go on: "));
     }
     let mut line = String::new();
-    stdin.lock().read_line(&mut line).is_ok() && line.trim() == step.as_str()
+    stdin.lock().read_line(&mut line).is_ok() && line.trim() == word
 }
 
 fn handed(holder: &Holder) {

@@ -6,12 +6,14 @@ use engine::driver::{Observer, RunOutcome};
 use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::state_folder::StateFolder;
-use model::ids::RunId;
+use model::ids::{RunId, StepId};
 use model::journal::Record;
-use model::run::state::RunStatus;
+use model::run::stage::Reopening;
+use model::run::state::{RunState, RunStatus};
 
-use crate::cli::{Attended, Format, Plan, PlanFormat, Resume, Run};
+use crate::cli::{Attended, Format, Plan, PlanFormat, Resume, Run, Undo};
 use crate::commands;
+use crate::commands::request::confirmed;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::people::OnScreen;
@@ -46,13 +48,32 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     let state = settings.state()?;
     crate::runtime()?.block_on(async {
         let with = surroundings(&state, settings, &args.attended, &[])?;
-        Ok(ended(&modes::run(plan, start, with).await?))
+        Ok(ended(&state, &modes::run(plan, start, with).await?))
     })
 }
 
 pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure> {
     let run = settings.state()?.find(args.run.run.as_deref().unwrap_or_default())?;
-    take_over(run, settings, &args.attended)
+    let what = args.retry_failed.then_some(Reopening::RetryFailed);
+    go_on(run, what, settings, &args.attended)
+}
+
+/// Undoes the finished steps of a run that has ended, when a person agrees.
+pub(crate) fn undo(args: &Undo, settings: &Settings) -> Result<Exit, Failure> {
+    let folder = settings.state()?;
+    let run = folder.find(&args.run)?;
+    let state = folder.state(run)?;
+    let steps = state.undoable();
+    if state.finished().is_some() && !steps.is_empty() && !args.attended.yes {
+        let steps: Vec<String> = steps.iter().map(|step| format!("  {step}\n")).collect();
+        print::message(&format!("to be undone, in this order:\n{}", steps.concat()));
+        if !confirmed("undo") {
+            let message = "`undo` was not typed; nothing was changed";
+            return Err(Failure::new(Exit::Refused, "RB0906", message)
+                .help("type it at the prompt, or say `--yes`"));
+        }
+    }
+    go_on(run, Some(Reopening::Undo), settings, &args.attended)
 }
 
 /// Takes a run over and goes on with it as far as it goes.
@@ -61,11 +82,24 @@ pub(crate) fn take_over(
     settings: &Settings,
     attended: &Attended,
 ) -> Result<Exit, Failure> {
-    let state = settings.state()?;
+    go_on(run, None, settings, attended)
+}
+
+fn go_on(
+    run: RunId,
+    what: Option<Reopening>,
+    settings: &Settings,
+    attended: &Attended,
+) -> Result<Exit, Failure> {
+    let (state, by) = (settings.state()?, engine::environment::login());
     crate::runtime()?.block_on(async {
         let past = state.events(run)?;
         let with = surroundings(&state, settings, attended, &past)?;
-        Ok(ended(&modes::resume(run, engine::environment::login(), with).await?))
+        let outcome = match what {
+            Some(what) => modes::reopen(run, by, what, with).await?,
+            None => modes::resume(run, by, with).await?,
+        };
+        Ok(ended(&state, &outcome))
     })
 }
 
@@ -101,8 +135,11 @@ fn surroundings<'a>(
 }
 
 /// Says what a person does next, where the run did not end.
-fn ended(outcome: &RunOutcome) -> Exit {
+fn ended(state: &StateFolder, outcome: &RunOutcome) -> Exit {
     let run = outcome.run;
+    if let Ok(state) = state.state(run) {
+        print::message(&left(&state));
+    }
     match outcome.status {
         RunStatus::WaitingForApproval => print::message(&format!(
             "waiting for approval; `runbook resume {run}` asks on a terminal\n"
@@ -114,4 +151,18 @@ fn ended(outcome: &RunOutcome) -> Exit {
         _ => print::message(&format!("report: runbook report {run}\n")),
     }
     Exit::from(outcome.status)
+}
+
+/// Which finished steps still have their effect, where undo ended before all were undone.
+fn left(state: &RunState) -> String {
+    match state.left_standing().as_slice() {
+        [] => String::new(),
+        steps => format!("left standing: {}\n", listed(steps)),
+    }
+}
+
+/// `a, b`.
+pub(crate) fn listed(steps: &[&StepId]) -> String {
+    let steps: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+    steps.join(", ")
 }

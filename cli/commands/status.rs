@@ -3,11 +3,13 @@
 use engine::error::EngineError;
 use engine::state_folder::{RunEntry, StateFolder};
 use model::ids::RunId;
-use model::run::state::RunState;
+use model::run::state::{RunState, RunStatus};
+use model::run::step_state::Skip;
 use model::step_error::StepError;
 use serde_json::{Value, json};
 
 use crate::cli::{Format, Runs, Status};
+use crate::commands::run::listed;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -45,8 +47,10 @@ fn text(run: RunId, state: &RunState, folder: &StateFolder) -> String {
     let holder = folder.holder(run).map_or_else(String::new, |holder| {
         format!("\nheld by process {} of `{}` on `{}`", holder.pid, holder.login, holder.host)
     });
-    let rows = state.steps().map(|(step, state)| {
+    let called = state.steps().filter(|(_, state)| !state.is_uncalled());
+    let rows = called.map(|(step, state)| {
         let error = state.error.as_ref().map(said).unwrap_or_default();
+        let error = state.skip.as_ref().and_then(why).unwrap_or(error);
         vec![
             step.id.to_string(),
             step.uses.clone(),
@@ -59,7 +63,25 @@ fn text(run: RunId, state: &RunState, folder: &StateFolder) -> String {
     let paused =
         state.paused().map(|error| format!("\npaused: {}", said(error))).unwrap_or_default();
     let next = next(run, state).map(|next| format!("\nnext: {next}")).unwrap_or_default();
-    format!("{run}  {}  {}{holder}{paused}{next}\n\n{steps}\n", name(state), word(&state.status()))
+    let left = match state.left_standing().as_slice() {
+        [] => String::new(),
+        steps => format!("\nleft standing: {}", listed(steps)),
+    };
+    format!(
+        "{run}  {}  {}{holder}{paused}{left}{next}\n\n{steps}\n",
+        name(state),
+        word(&state.status())
+    )
+}
+
+/// Why a step was left out, its own `if` aside.
+fn why(skip: &Skip) -> Option<String> {
+    match skip {
+        Skip::Condition => None,
+        Skip::LeftOut(why) => Some(format!("left out: {}", word(why))),
+        Skip::Decided { by: Some(by), reason } => Some(format!("by {by}: {reason}")),
+        Skip::Decided { by: None, reason } => Some(reason.clone()),
+    }
 }
 
 fn said(error: &StepError) -> String {
@@ -74,12 +96,17 @@ fn next(run: RunId, state: &RunState) -> Option<String> {
             step.id
         ));
     }
-    state.finished().is_none().then(|| format!("runbook resume {run}"))
+    if state.finished().is_none() {
+        return Some(format!("runbook resume {run}"));
+    }
+    let failed = matches!(state.status(), RunStatus::Failed | RunStatus::Cancelled);
+    (failed && state.has_failed_steps())
+        .then(|| format!("runbook resume {run} --retry-failed, after the cause is put right"))
 }
 
 fn as_json(run: RunId, state: &RunState, folder: &StateFolder) -> Value {
     let steps = state.steps().map(|(step, state)| {
-        json!({"id": step.id, "uses": step.uses, "status": state.status(), "attempt": state.attempt, "error": state.error, "output": state.output})
+        json!({"id": step.id, "uses": step.uses, "status": state.status(), "attempt": state.attempt, "error": state.error, "output": state.output, "role": step.role})
     });
     json!({
         "run": run.to_string(),
@@ -87,6 +114,9 @@ fn as_json(run: RunId, state: &RunState, folder: &StateFolder) -> Value {
         "status": state.status(),
         "held_by": folder.holder(run).map(|holder| json!({"pid": holder.pid, "host": holder.host, "login": holder.login})),
         "paused": state.paused(),
+        "stage": state.stage(),
+        "failed_step": state.failed_step(),
+        "left_standing": state.left_standing(),
         "steps": steps.collect::<Vec<_>>(),
     })
 }

@@ -4,6 +4,9 @@ use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
 use model::report::{Report, Step};
+use model::run::event::NotRun;
+use model::run::stage::Reopening;
+use model::run::step_state::Skip;
 
 use crate::show::plan::word;
 use crate::show::{amount, table};
@@ -44,9 +47,22 @@ fn head(out: &mut String, report: &Report) -> fmt::Result {
         writeln!(out, "- {name}: {value}")?;
     }
     for resume in &report.resumes {
-        writeln!(out, "- resumed: {} by {} on {}", resume.at, resume.by, resume.host)?;
+        let what = match resume.what {
+            None => "resumed",
+            Some(Reopening::Undo) => "opened again to undo",
+            Some(Reopening::RetryFailed) => "opened again to retry",
+        };
+        writeln!(out, "- {what}: {} by {} on {}", resume.at, resume.by, resume.host)?;
     }
-    Ok(())
+    let left: Vec<String> = report.left_standing.iter().map(|step| format!("`{step}`")).collect();
+    if left.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "- left standing, because not every finished step was undone: {}",
+        left.join(", ")
+    )
 }
 
 fn moment(at: Option<Timestamp>) -> String {
@@ -128,7 +144,8 @@ fn phases(out: &mut String, report: &Report) -> fmt::Result {
 
 fn steps(out: &mut String, report: &Report) -> fmt::Result {
     writeln!(out, "\n## Steps\n")?;
-    let rows = report.steps.iter().map(|step| {
+    let called = report.steps.iter().filter(|step| step.not_run != Some(NotRun::NotNeeded));
+    let rows = called.map(|step| {
         vec![
             format!("`{}`", step.id),
             format!("`{}`", step.uses),
@@ -148,7 +165,13 @@ fn steps(out: &mut String, report: &Report) -> fmt::Result {
 fn status(step: &Step) -> String {
     let adopted = if step.adopted { " (found done)" } else { "" };
     let reason = step.not_run.map(|reason| format!(" ({})", word(&reason))).unwrap_or_default();
-    format!("{}{adopted}{reason}", word(&step.status))
+    let skipped = match &step.skipped {
+        None | Some(Skip::Condition) => String::new(),
+        Some(Skip::LeftOut(why)) => format!(" ({})", word(why)),
+        Some(Skip::Decided { by: Some(by), reason }) => format!(" by {by}: {reason}"),
+        Some(Skip::Decided { by: None, reason }) => format!(": {reason}"),
+    };
+    format!("{}{adopted}{reason}{skipped}", word(&step.status))
 }
 
 fn critical_path(out: &mut String, report: &Report) -> fmt::Result {

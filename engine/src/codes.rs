@@ -133,6 +133,12 @@ pub const CODES: &[CodeInfo] = &[
         "runbook resolve RUN STEP --applied --reason \"seen\"",
     ),
     CodeInfo::new(
+        "RB0460",
+        "a step is slow",
+        "An attempt took longer than the step's `slow_after`. It goes on; the `waiting` handlers tell of it.",
+        "slow_after: 5m",
+    ),
+    CodeInfo::new(
         "RB0461",
         "nobody was there to agree to an undo",
         "`rollback: ask` asks a person before finished steps are undone. The run was started where nobody can be asked, so nothing was undone. `runbook undo RUN` does it.",

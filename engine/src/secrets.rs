@@ -70,7 +70,7 @@ fn one_line_less(mut text: String) -> String {
 
 fn missing(name: &str, why: &str) -> StepError {
     StepError::needs_operator("RB0420", format!("the secret `{name}` cannot be read: {why}"))
-        .hint("provide it, then `runbook resume`; a run that has failed is started again")
+        .hint("provide it, then `runbook resume`")
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use serde_json::Value;
 
 use crate::approval::Answer;
 use crate::ids::{RunId, StepId};
-use crate::plan::Source;
+use crate::plan::{Role, Source};
 use crate::run::event::{LogDigest, Mode, NotRun, Verdict};
+use crate::run::stage::Reopening;
 use crate::run::state::RunStatus;
-use crate::run::step_state::StepStatus;
+use crate::run::step_state::{Skip, StepStatus};
 use crate::step_error::StepError;
 
 pub use build::report;
@@ -45,6 +46,8 @@ pub struct Report {
     pub status: RunStatus,
     /// The first step that failed.
     pub failed_step: Option<StepId>,
+    /// Finished steps whose effect stands, where they were to be undone.
+    pub left_standing: Vec<StepId>,
     /// Why it is paused.
     pub paused: Option<StepError>,
     /// When it started.
@@ -90,6 +93,8 @@ pub struct Resume {
     pub by: String,
     /// The machine.
     pub host: String,
+    /// What a run that had ended was opened again for.
+    pub what: Option<Reopening>,
 }
 
 /// The time until the service was back, measured three ways.
@@ -168,8 +173,12 @@ pub struct Step {
     pub phase: Option<String>,
     /// Its kind.
     pub uses: String,
+    /// What it is part of.
+    pub role: Role,
     /// Where it stands.
     pub status: StepStatus,
+    /// Why it was skipped.
+    pub skipped: Option<Skip>,
     /// Why it did not run.
     pub not_run: Option<NotRun>,
     /// When it began: its first attempt, or its question.

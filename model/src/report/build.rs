@@ -59,7 +59,18 @@ impl Gathered {
         }
         match &record.event {
             Event::RunResumed { by, .. } => {
-                self.resumes.push(Resume { at, by: by.clone(), host: host.clone() });
+                let (by, host) = (by.clone(), host.clone());
+                self.resumes.push(Resume { at, by, host, what: None });
+            }
+            Event::RunReopened { by, what, .. } => {
+                let (by, host) = (by.clone(), host.clone());
+                self.resumes.push(Resume { at, by, host, what: Some(*what) });
+                self.finished_at = None;
+            }
+            Event::StepSlow { step, after, .. } => {
+                let message = format!("`{step}` took longer than {after}");
+                let (code, step) = ("RB0460".to_owned(), Some(step.clone()));
+                self.warnings.push(Warning { at, code, message, step });
             }
             Event::PreflightPassed { checks } => self.checks.clone_from(checks),
             Event::RunFinished { .. } => self.finished_at = Some(at),
@@ -147,6 +158,7 @@ impl Gathered {
             starter: created.starter.clone(),
             status,
             failed_step: state.failed_step().cloned(),
+            left_standing: state.left_standing().into_iter().cloned().collect(),
             paused: state.paused().cloned(),
             started_at: created.started_at,
             finished_at: self.finished_at,
@@ -177,7 +189,9 @@ impl Gathered {
                 name: plan.name.clone(),
                 phase: plan.phase.clone(),
                 uses: plan.uses.clone(),
+                role: plan.role.clone(),
                 status: known.status(),
+                skipped: known.skip.clone(),
                 not_run: match known.phase {
                     Phase::NotRun(reason) => Some(reason),
                     _ => None,

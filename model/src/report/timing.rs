@@ -78,7 +78,8 @@ fn service_back<'a>(plan: &Plan, steps: &'a [Step], status: RunStatus) -> Option
         return last.filter(|_| all);
     }
     let succeeded = matches!(status, RunStatus::Succeeded | RunStatus::SucceededWithWarnings);
-    steps.iter().filter(done).max_by_key(|step| step.ended_at).filter(|_| succeeded)
+    let main = steps.iter().filter(|step| step.role.is_main());
+    main.filter(done).max_by_key(|step| step.ended_at).filter(|_| succeeded)
 }
 
 pub(super) fn rpo(incident_at: Option<Timestamp>, steps: &[Step]) -> Rpo {
@@ -128,7 +129,8 @@ pub(super) fn phases(steps: &[Step], newest: Timestamp) -> Vec<Phase> {
 /// Back from the step that ended last, each time over the needed step that ended last.
 pub(super) fn critical_path(created: &RunCreated, steps: &[Step], end: &Rto) -> Vec<CriticalStep> {
     let index = |id: &crate::ids::StepId| steps.iter().position(|step| step.id == *id);
-    let last = (0..steps.len()).filter(|step| stretch(&steps[*step]).is_some());
+    let main = (0..steps.len()).filter(|step| steps[*step].role.is_main());
+    let last = main.filter(|step| stretch(&steps[*step]).is_some());
     let last = last.max_by_key(|step| steps[*step].ended_at);
     let mut next = end.ended_by.as_ref().and_then(index).or(last);
     let mut path = Vec::new();

@@ -68,7 +68,7 @@ impl Case<'_> {
             ErrorClass::Transient => self.retry_or(self.failed(error)),
             ErrorClass::Permanent => Command::Record(self.failed(error)),
             ErrorClass::NeedsOperator if !self.waits_for_operator(error) => {
-                Command::Record(self.failed(error))
+                Command::Record(self.failed(&for_an_ended_run(error)))
             }
             ErrorClass::NeedsOperator => Command::Record(Event::RunPaused {
                 step: Some(self.plan.id.clone()),
@@ -179,6 +179,12 @@ impl Case<'_> {
             self.plan.id
         ))
     }
+}
+
+/// The run ends where another one would pause: a plain `resume` would only tell how it ended.
+fn for_an_ended_run(error: &StepError) -> StepError {
+    let again = |hint: &String| hint.replace("`runbook resume`", "`runbook resume --retry-failed`");
+    StepError { hint: error.hint.as_ref().map(again), ..error.clone() }
 }
 
 /// What `deadline` leaves at `now`; nothing when there is none, or no attempt was started.

@@ -113,6 +113,7 @@ pub enum StepStatus {
 
 /// Why a step was skipped.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Skip {
     /// Its `if` did not hold.
     Condition,
@@ -205,6 +206,11 @@ impl StepState {
             Phase::InDoubt => StepStatus::InDoubt,
             Phase::NotRun(_) => StepStatus::NotRun,
         }
+    }
+
+    /// A step of undo or of a handler that nothing has called for.
+    pub fn is_uncalled(&self) -> bool {
+        matches!(self.phase, Phase::Dormant | Phase::NotRun(NotRun::NotNeeded))
     }
 
     /// The newest fact of that name.
