@@ -2,7 +2,7 @@
 
 use model::plan::{LeftOut, Occasion};
 use model::run::event::{ClockJump, Event};
-use model::run::stage::{Reopening, UndoCause};
+use model::run::stage::{Reopening, SLOW, UndoCause};
 
 use crate::show::lines::Tone;
 
@@ -37,7 +37,7 @@ pub(super) fn of_stage(event: &Event) -> Option<(Tone, String)> {
             (Tone::Warn, format!("the group `{group}` was taken over by run {to}"))
         }
         Event::StepSlow { after, .. } => {
-            (Tone::Warn, format!("warning[RB0460]: it takes longer than {after}; it goes on"))
+            (Tone::Warn, format!("warning[{SLOW}]: it takes longer than {after}; it goes on"))
         }
         Event::StepSkipped { left_out, by, reason, .. } => {
             (Tone::Plain, skipped(*left_out, by.as_deref(), reason.as_deref()))

@@ -15,6 +15,10 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
     /// Milliseconds since the machine started, suspended time included.
     fn mono_ms(&self) -> u64;
+    /// Milliseconds since the machine started, suspended time left out.
+    fn awake_ms(&self) -> u64 {
+        self.mono_ms()
+    }
     /// Ends when the clock has reached `at`.
     fn wait_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
 }
@@ -32,9 +36,11 @@ impl Clock for RealClock {
     }
 
     fn mono_ms(&self) -> u64 {
-        let time = clock_gettime(ClockId::Boottime);
-        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
-        seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1_000_000
+        millis(ClockId::Boottime)
+    }
+
+    fn awake_ms(&self) -> u64 {
+        millis(ClockId::Monotonic)
     }
 
     fn wait_until(&self, at: Timestamp) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
@@ -44,6 +50,12 @@ impl Clock for RealClock {
             }
         })
     }
+}
+
+fn millis(clock: ClockId) -> u64 {
+    let time = clock_gettime(clock);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds * 1000 + u64::try_from(time.tv_nsec).unwrap_or_default() / 1_000_000
 }
 
 /// A clock that stands still and jumps to whatever is waited for: plans and tests run on it.

@@ -163,6 +163,12 @@ pub const CODES: &[CodeInfo] = &[
         "runbook undo RUN",
     ),
     CodeInfo::new(
+        "RB0465",
+        "a step was found done after a sleep",
+        "The machine slept, or the program was stopped. When it went on, the effect of the step was there although its answer had not come. The step is adopted, not repeated.",
+        "runbook run weekly-restore.yaml",
+    ),
+    CodeInfo::new(
         "RB0498",
         "a bug of the engine",
         "The engine broke one of its own rules and stopped. The journal is whole: `runbook resume` goes on from it. Please report it.",
@@ -287,6 +293,30 @@ pub const CODES: &[CodeInfo] = &[
         "everybody may write to the runbook",
         "Whoever can write to the file decides what a run does, with the secrets of whoever starts it. `validate` and `plan` read it; a real run is refused. `chmod o-w` it.",
         "chmod 666 daily-backup.yaml; runbook run daily-backup.yaml",
+    ),
+    CodeInfo::new(
+        "RB0840",
+        "another run holds the concurrency group",
+        "Runs of one `concurrency` group never overlap, and a run holds its group until it has ended, also while it waits, is paused or in doubt. `on_conflict: queue` waits for it.",
+        "concurrency: {group: restore, on_conflict: fail}",
+    ),
+    CodeInfo::new(
+        "RB0841",
+        "a concurrency group cannot be read or written",
+        "`groups/` in the state folder says which run holds which group. See who owns the folder, and whether its disk is full.",
+        "concurrency: {group: restore}",
+    ),
+    CodeInfo::new(
+        "RB0842",
+        "a run was stopped while it waited for its group",
+        "It had not begun: nothing was executed, and no run is left.",
+        "concurrency: {group: restore, on_conflict: queue}",
+    ),
+    CodeInfo::new(
+        "RB0843",
+        "another process took the run over",
+        "This process was stopped, or its machine slept, and the run's lock is not its own any more. It started nothing further. The other process goes on with the run.",
+        "runbook resume RUN",
     ),
 ];
 

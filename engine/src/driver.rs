@@ -8,6 +8,7 @@ mod enact;
 mod hold;
 mod listen;
 mod ports;
+mod watch;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -28,11 +29,14 @@ pub use ports::{
     AnswerFuture, Approver, CancelWish, Choice, ChoiceFuture, Observer, Offer, Question,
 };
 
+pub(crate) use listen::wish;
+
 use crate::clock::Clock;
 use crate::context::Progress;
 use crate::error::{EngineError, Obstacle};
 use crate::executor::{Ended, Executor, FactMessage, Job, Link};
 use crate::journal::Journal;
+use crate::lock::Lock;
 use crate::redact::Redactor;
 use crate::{inbox, session};
 
@@ -52,6 +56,8 @@ pub struct Parts {
     pub folder: Option<PathBuf>,
     /// Cancellations from this process.
     pub cancels: Option<mpsc::UnboundedReceiver<CancelWish>>,
+    /// The run's lock, looked at again when time has passed that this process did not see.
+    pub lock: Option<Lock>,
     /// Masks what goes into the journal.
     pub redactor: Redactor,
 }
@@ -79,6 +85,7 @@ pub struct Driver {
     progress: mpsc::Receiver<(StepId, Progress)>,
     asking: usize,
     hold: Option<hold::Hold>,
+    watch: watch::Watch,
     inbox: tokio::time::Interval,
 }
 
@@ -106,6 +113,7 @@ enum Heard {
     Observed(StepId, u32, model::run::event::Seen),
     Answered(StepId, Option<model::approval::Answer>),
     Chosen(Option<Choice>),
+    Looked(StepId, u32, model::run::event::Seen),
 }
 
 /// What there is to wait for.
@@ -121,7 +129,9 @@ impl Driver {
         let steps = created.plan.steps.iter().cloned().map(|step| (step.id.clone(), step.into()));
         let (facts_in, facts) = mpsc::unbounded_channel();
         let (progress_in, progress) = mpsc::channel(64);
+        let watch = watch::Watch::now(parts.clock.as_ref());
         Self {
+            watch,
             parts,
             steps: steps.collect(),
             created: Arc::new(created),

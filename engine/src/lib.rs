@@ -9,6 +9,7 @@ pub mod environment;
 pub mod error;
 pub mod executor;
 pub mod files;
+pub mod group;
 pub mod inbox;
 pub mod journal;
 pub mod lock;

@@ -22,7 +22,7 @@ use crate::preflight::{Probes, preflight};
 use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::state_folder::StateFolder;
-use crate::{files, random, register, scope, session};
+use crate::{files, group, random, register, scope, session};
 
 /// What a live run works with.
 pub struct Surroundings<'a> {
@@ -70,6 +70,8 @@ pub async fn run(
     let checks = preflight(&shared, with.probes.as_ref(), &redactor).await?;
     with.state.prepare()?;
     let folder = with.state.run_folder(run);
+    let (state, cancels) = (with.state, with.cancels.as_mut());
+    let turn = group::turn(state, run, &created.plan, &mut with.observers, cancels).await?;
     files::create_folder(&folder).map_err(|error| {
         let message = format!("the run's folder `{}`: {error}", folder.display());
         EngineError::refused("RB0811", message)
@@ -78,10 +80,10 @@ pub async fn run(
     register::add(with.state.path(), clock.now(), run, &created.plan.name)?;
     let mut journal = FileJournal::open(&folder)?.journal;
     let state = begin(&mut journal, &clock, created, &mut with.observers)?;
-    let driver = Driver::new(live(with, folder, journal, redactor), state);
-    let outcome = driver.drive(vec![Event::PreflightPassed { checks }]).await;
-    drop(lock);
-    outcome
+    let taken = turn.map(|(turn, from)| turn.claim(run, from)).transpose()?;
+    let first = std::iter::once(Event::PreflightPassed { checks }).chain(taken).collect();
+    let driver = Driver::new(live(with, folder, journal, lock, redactor), state);
+    driver.drive(first).await
 }
 
 /// Looks for what a run of `plan` needs and stops there; tells what was looked at, in words.
@@ -121,7 +123,7 @@ async fn take_over(
     run: RunId,
     by: String,
     what: Option<Reopening>,
-    with: Surroundings<'_>,
+    mut with: Surroundings<'_>,
 ) -> Result<RunOutcome, EngineError> {
     with.state.prepare()?;
     let folder = with.state.run_folder(run);
@@ -136,11 +138,13 @@ async fn take_over(
         return Err(EngineError::refused("RB0817", message).hint("start it again"));
     }
     files::remove_folder(&folder.join("scratch")).ok();
-    let first = opened.repaired.into_iter().chain([taken]).collect();
-    let driver = Driver::new(live(with, folder, opened.journal, Redactor::default()), state);
-    let outcome = driver.drive(first).await;
-    drop(lock);
-    outcome
+    let (folders, cancels) = (with.state, with.cancels.as_mut());
+    let plan = state.plan().expect("the run was created");
+    let turn = group::turn(folders, run, plan, &mut with.observers, cancels).await?;
+    let group = turn.map(|(turn, from)| turn.claim(run, from)).transpose()?;
+    let first = opened.repaired.into_iter().chain([taken]).chain(group).collect();
+    let driver = Driver::new(live(with, folder, opened.journal, lock, Redactor::default()), state);
+    driver.drive(first).await
 }
 
 /// The event that takes a run over; nothing when it has ended and stays so.
@@ -191,6 +195,7 @@ pub fn plan_only(
         observers: Vec::new(),
         folder: None,
         cancels: None,
+        lock: None,
         redactor: Redactor::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
@@ -205,6 +210,7 @@ fn live(
     with: Surroundings<'_>,
     folder: std::path::PathBuf,
     journal: FileJournal,
+    lock: Lock,
     redactor: Redactor,
 ) -> Parts {
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
@@ -223,6 +229,7 @@ fn live(
         observers: with.observers,
         folder: Some(folder),
         cancels: with.cancels,
+        lock: Some(lock),
         redactor,
     }
 }

@@ -52,11 +52,17 @@ impl Driver {
         Arc::clone(self.steps.get(step).expect("decisions name steps of the plan"))
     }
 
-    fn scope_of(&self, step: &StepId) -> Value {
+    pub(super) fn scope_of(&self, step: &StepId) -> Value {
         scope(&self.state, &self.created, &self.step(step))
     }
 
-    fn job(&self, step: &StepId, attempt: u32, limit: Option<Duration>, scope: Value) -> Job {
+    pub(super) fn job(
+        &self,
+        step: &StepId,
+        attempt: u32,
+        limit: Option<Duration>,
+        scope: Value,
+    ) -> Job {
         let facts = self.state.step(step).map(|step| step.facts.clone()).unwrap_or_default();
         Job {
             created: Arc::clone(&self.created),

@@ -41,6 +41,7 @@ impl Driver {
     pub(super) async fn listen(&mut self, until: Option<Timestamp>) -> Result<(), EngineError> {
         let woken = self.wait(until).await;
         self.batch.stamp = None;
+        self.watch_time()?;
         self.take(woken)?;
         while let Some(heard) = self.tasks.try_join_next() {
             self.take(heard.map_or(Woken::Lost, Woken::Heard))?;
@@ -94,6 +95,7 @@ impl Driver {
                 self.fact(message);
                 Ok(())
             }
+            Woken::Heard(Heard::Looked(step, attempt, seen)) => self.looked(step, attempt, &seen),
             Woken::Heard(Heard::Chosen(choice)) => {
                 self.chosen(choice);
                 Ok(())
@@ -119,6 +121,9 @@ impl Driver {
     }
 
     fn ended(&mut self, step: StepId, attempt: u32, ended: Ended) -> Result<(), EngineError> {
+        if !self.runs(&step, attempt) {
+            return Ok(());
+        }
         self.tokens.remove(&step);
         // Facts that the attempt sent before its end come first.
         while let Ok(message) = self.facts.try_recv() {
@@ -201,7 +206,8 @@ impl Driver {
     }
 }
 
-async fn wish(
+/// The next cancellation from this process; never, when none can come.
+pub(crate) async fn wish(
     cancels: Option<&mut tokio::sync::mpsc::UnboundedReceiver<CancelWish>>,
 ) -> CancelWish {
     match cancels {

@@ -146,12 +146,13 @@ fn parts(folder: &Path, left: usize) -> (Parts, SharedRecords) {
         observers: Vec::new(),
         folder: None,
         cancels: None,
+        lock: None,
         redactor,
     };
     (parts, records)
 }
 
-fn new_state(plan: Plan) -> RunState {
+pub(crate) fn new_state(plan: Plan) -> RunState {
     let created = RunCreated {
         run: RunId::from(ulid::Ulid::nil()),
         tool: "0.1.0".to_owned(),

@@ -5,4 +5,6 @@
 mod crash;
 mod driver;
 mod ground;
+mod groups;
 mod stages;
+mod time;

@@ -279,6 +279,9 @@ async fn a_slow_step_is_called_so_once_and_goes_on() {
     let names = ground.names(run);
     assert_eq!(names.iter().filter(|name| *name == "step_slow a").count(), 1);
     assert_eq!((ground.count("a"), ground.count("waiting.page")), (1, 1));
+    let report = model::report::report(&ground.records(run)).unwrap().unwrap();
+    let [warning] = &report.warnings[..] else { panic!("one warning: {:?}", report.warnings) };
+    shown::case("RB0460", format!("[{}] {}\n", warning.code, warning.message));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::journal::Record;
 use crate::report::timing::{self, Stretch, ms, waits_for_people};
 use crate::report::{Approval, Attempt, Report, Resolution, Resume, Step, Warning};
 use crate::run::event::{AttemptEnd, Event, RunCreated};
+use crate::run::stage::SLOW;
 use crate::run::state::{IllegalEvent, RunState};
 use crate::run::step_state::Phase;
 
@@ -69,7 +70,7 @@ impl Gathered {
             }
             Event::StepSlow { step, after, .. } => {
                 let message = format!("`{step}` took longer than {after}");
-                let (code, step) = ("RB0460".to_owned(), Some(step.clone()));
+                let (code, step) = (SLOW.to_owned(), Some(step.clone()));
                 self.warnings.push(Warning { at, code, message, step });
             }
             Event::PreflightPassed { checks } => self.checks.clone_from(checks),

@@ -12,6 +12,9 @@ use crate::run::graph::Lane;
 use crate::run::state::RunState;
 use crate::run::step_state::Phase;
 
+/// The code under which a slow step is warned of.
+pub const SLOW: &str = "RB0460";
+
 /// Where a run is in its course.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
