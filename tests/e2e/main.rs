@@ -16,4 +16,5 @@ mod output;
 mod parallel;
 mod people;
 mod plan;
+mod shipped;
 mod terminal;
