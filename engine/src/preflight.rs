@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use model::footprint::Tool;
-use model::plan::{Plan, PlanStep};
+use model::plan::{Plan, PlanStep, SAMPLE_RUN, SAMPLE_START};
 use model::run::event::RunCreated;
 use model::step_error::StepError;
 use model::template::{Condition, Results, condition};
@@ -87,6 +87,15 @@ fn part_of<'a>(
     (Renderer::settled(Arc::clone(created), part, redactor.clone()), name)
 }
 
+/// The run as it was while its runbook was checked.
+fn as_checked(created: &RunCreated) -> Result<RunCreated, StepError> {
+    let run = SAMPLE_RUN.parse().expect("the sample is the id of a run");
+    let started_at = SAMPLE_START.parse().expect("the sample is a moment");
+    let mut checked = RunCreated { run, started_at, ..created.clone() };
+    checked.vars = scope::vars(&checked.plan, &scope::run_facts(&checked, None))?;
+    Ok(checked)
+}
+
 /// Logs in, unless the run itself makes the database that the connection leads to.
 async fn look(
     name: &str,
@@ -97,8 +106,15 @@ async fn look(
 ) -> Result<Option<ServerFacts>, StepError> {
     let (renderer, own_name) = part_of(name, created, redactor);
     let settings = renderer.connection(own_name).await?;
-    if settings.dbname.as_ref().is_some_and(|database| made.contains(&database)) {
-        return Ok(None);
+    if settings.dbname.is_some() && !made.is_empty() {
+        // The plan names what it makes as it was checked: for a run of another id and start.
+        let (renderer, own_name) = part_of(name, &Arc::new(as_checked(created)?), redactor);
+        let checked = renderer.connection(own_name).await?;
+        let is_made =
+            |database: &Option<String>| made.iter().any(|one| Some(*one) == database.as_ref());
+        if is_made(&settings.dbname) || is_made(&checked.dbname) {
+            return Ok(None);
+        }
     }
     probes.connection(&settings).await.map(Some)
 }

@@ -26,6 +26,12 @@ pub const PLAN_VERSION: u32 = 1;
 /// The most steps that run at once when a runbook does not say.
 pub const MAX_PARALLEL: usize = 4;
 
+/// The id that a run has while a runbook is checked.
+pub const SAMPLE_RUN: &str = "01JD0000000000000000000000";
+
+/// When a run starts while a runbook is checked.
+pub const SAMPLE_START: &str = "2026-01-01T00:00:00Z";
+
 /// A checked runbook with its parameters, ready to run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

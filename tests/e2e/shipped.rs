@@ -161,11 +161,13 @@ fn the_schema_is_recorded_when_it_changes_and_pushed_to_a_branch_of_its_own() {
     assert_eq!(output(&bed, "record")["committed"], false);
     assert_eq!(bed.texts().len(), 1, "nothing new is nothing to tell");
 
-    bed.cluster.execute("app", "alter table billing.payments add column note text").unwrap();
+    bed.cluster
+        .execute("app", "alter table billing.payments add column remark_of_test text")
+        .unwrap();
     bed.shipped("schema-snapshot", &[]).expect(0);
     assert_eq!(output(&bed, "record")["committed"], true);
     let change = git(&tree, &["show", "--format=", "HEAD"]);
-    assert!(change.contains("+    note text"), "{change}");
+    assert!(change.contains("+    remark_of_test text"), "{change}");
     assert_eq!(git(&bed.folder().join("remote.git"), &["rev-parse", "main"]), main);
 }
 

@@ -12,6 +12,7 @@ use super::param::Bound;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue};
+use crate::plan::{SAMPLE_RUN, SAMPLE_START};
 use crate::template::{self, Reference, Template, TemplateError};
 
 /// Bound or sample values, without the outputs of steps.
@@ -92,11 +93,11 @@ fn is_sampled(sampled: &HashSet<String>, references: &[Reference]) -> bool {
 
 fn run_sample(runbook: &Runbook) -> Value {
     json!({
-        "id": "01JD0000000000000000000000",
+        "id": SAMPLE_RUN,
         "name": runbook.header.name,
         "mode": "plan",
         "stamp": "20260101T000000Z",
-        "started_at": "2026-01-01T00:00:00Z",
+        "started_at": SAMPLE_START,
         "failed_step": "",
     })
 }
