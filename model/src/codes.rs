@@ -179,6 +179,12 @@ codes! {
     UNDO_READS = "RB0281", "an `undo` reads a step that may not have run",
         "An `undo` runs when its own step has finished, so it reads the outputs of that step and of the steps that run before it. Others may not have run.",
         "undo: {uses: pg.swap_back, with: {table: \"{{ steps.later.outputs.table }}\"}}";
+    REPLACEMENT = "RB0282", "a replacement that lacks an output",
+        "In a drill another step stands in the place of this one, and a step reads an output that it does not have. Replace it by a kind with that output, or read it through `default(...)`.",
+        "drill: {replace: {dump: {uses: flow.pass}}}";
+    DRILL = "RB0283", "a drill of something that is not there",
+        "`drill` changes steps, parameters, connections and stores that the runbook has. It names something else, or says two things of one step.",
+        "drill: {skip: [confrim]}";
     HANDLER_WAITS = "RB0284", "a handler that waits for a person",
         "Handlers tell people what happened to the run; they never wait for an answer, or a run could not end. Put the question among the steps.",
         "handlers:\n  failure: [{id: ask, uses: human.approve, with: {prompt: \"go on?\"}}]";
@@ -194,6 +200,9 @@ codes! {
     MILESTONE_LATE = "RB0294", "a milestone after the recovery time objective",
         "A milestone is an objective inside the run: it is reached on the way to the whole, so its time is not longer than `objectives.rto`.",
         "objectives: {rto: 10m}\n# ...\nmilestone: {name: core, rto: 20m}";
+    NO_DRILL = "RB0296", "a runbook without a drill",
+        "`drill` says what a drill does differently: which parameters, connections and stores it has, which steps are replaced or left out. Without it, a drill would be a live run.",
+        "runbook run --drill daily-backup.yaml";
 }
 
 codes! {

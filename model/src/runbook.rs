@@ -2,6 +2,7 @@
 
 mod check;
 mod declare;
+mod drill;
 mod expand;
 mod facts;
 mod fields;
@@ -18,6 +19,8 @@ mod param;
 mod scope;
 mod step;
 mod trial;
+mod ungraceful;
+mod variant;
 
 use std::collections::HashMap;
 
@@ -34,6 +37,8 @@ use crate::units::Span;
 
 use declare::{Broken, Declared, Named};
 pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
+pub(crate) use drill::DRILL;
+use drill::Drill;
 use expand::{Expansion, Part};
 pub(crate) use fields::Keys;
 pub(crate) use foreach::FOREACH;
@@ -43,10 +48,12 @@ pub use include::INCLUDE_KIND;
 pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
 use step::Step;
-pub(crate) use step::{CONTINUE_ON, HANDLER_STEP, MILESTONE, STEP, UNDO};
+pub(crate) use step::{CONTINUE_ON, HANDLER_STEP, MILESTONE, REPLACEMENT, STEP, UNDO};
+pub(crate) use ungraceful::UNGRACEFUL;
+pub use variant::Variant;
 
 /// A runbook without errors, its parameters not yet bound.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Runbook {
     text: String,
     /// The place of the text's first byte; those of included runbooks stand behind others.
@@ -63,18 +70,19 @@ pub struct Runbook {
     stores: Named<crate::plan::Store>,
     steps: Vec<Step>,
     handlers: Vec<Told>,
+    drill: Option<Drill>,
     broken: Broken,
 }
 
 /// A runbook that a step includes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Inclusion {
     sha256: String,
     runbook: Runbook,
 }
 
 /// What stands above the steps and is not looked up by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Header {
     name: String,
     description: Option<String>,
@@ -127,9 +135,7 @@ impl Runbook {
             let (texts, found) = load::Loading::new(sources, text).load(runbook);
             included = texts;
             problems.extend(found);
-            let bound = param::samples(&runbook.params);
-            let expansion = Expansion::new(runbook, bound, &mut problems);
-            check::examine(&expansion, catalog, &mut problems);
+            runbook.check_variants(catalog, &mut problems);
         }
         diagnostic::sort(&mut problems);
         let runbook = runbook.filter(|_| !problems.iter().any(Diagnostic::is_error));
@@ -148,7 +154,7 @@ impl Runbook {
         let bound = param::bind(&self.params, given)?;
         let mut problems = Vec::new();
         let expansion = Expansion::new(self, bound, &mut problems);
-        let steps = check::examine(&expansion, catalog, &mut problems);
+        let steps = check::examine(&expansion, catalog, &mut problems).steps;
         problems.retain(Diagnostic::is_error);
         diagnostic::sort(&mut problems);
         if !problems.is_empty() {

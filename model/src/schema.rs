@@ -9,16 +9,17 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::proof::Level;
 use crate::runbook::{
-    CONNECTION, CONTINUE_ON, DEFAULTS, FOREACH, HANDLER_STEP, HANDLERS, Keys, MILESTONE,
-    OBJECTIVES, PARAM, ParamType, RUNBOOK, SECRET, STEP, STORE, UNDO,
+    CONNECTION, CONTINUE_ON, DEFAULTS, DRILL, FOREACH, HANDLER_STEP, HANDLERS, Keys, MILESTONE,
+    OBJECTIVES, PARAM, ParamType, REPLACEMENT, RUNBOOK, SECRET, STEP, STORE, UNDO, UNGRACEFUL,
 };
 use crate::units::{ByteSize, Span};
 
 /// The sorts of steps by the names of their definitions, with the keys they must have.
-const STEPS: [(&str, &Keys, &[&str]); 3] = [
+const STEPS: [(&str, &Keys, &[&str]); 4] = [
     ("step", &STEP, &["id", "uses"]),
     ("handler_step", &HANDLER_STEP, &["id", "uses"]),
     ("undo", &UNDO, &["uses"]),
+    ("replacement", &REPLACEMENT, &["uses"]),
 ];
 
 const IDENTIFIER: &str = "^[a-z][a-z0-9_]{0,63}$";
@@ -90,11 +91,25 @@ fn header(key: &str) -> Value {
         "handlers" => {
             object(&HANDLERS, &[], |_| json!({"type": "array", "items": reference("handler_step")}))
         }
+        "drill" => object(&DRILL, &[], drill),
         "rollback" => json!({
             "enum": ["never", "on_failure", "ask"],
             "description": "whether finished steps are undone after a failure",
         }),
         other => unreachable!("the key `{other}` of a runbook has no schema"),
+    }
+}
+
+fn drill(key: &str) -> Value {
+    match key {
+        "params" => named(&json!(true), "values of parameters"),
+        "replace" => json!({
+            "type": "object", "description": "other steps in the place of these",
+            "additionalProperties": reference("replacement"),
+        }),
+        "skip" => json!({"type": "array", "uniqueItems": true, "items": {"type": "string"}}),
+        "connections" => named(&reference("connection"), "other PostgreSQL targets"),
+        _ => named(&reference("store"), "other backup stores"),
     }
 }
 
@@ -231,6 +246,15 @@ fn step_key(key: &str, kinds: &[&str]) -> Value {
         "timeout" | "stall_timeout" | "deadline" | "slow_after" => reference("duration"),
         "continue_on" => object(&CONTINUE_ON, &["failure"], |_| json!({"type": "boolean"})),
         "undo" => reference("undo"),
+        "ungraceful" => json!({
+            "description": "what changes with `--ungraceful`",
+            "anyOf": [
+                {"const": "skip"},
+                object(&UNGRACEFUL, &["with"], |_| {
+                    json!({"type": "object", "description": "keys of `with` that change"})
+                }),
+            ],
+        }),
         "milestone" => object(&MILESTONE, &["name"], |key| match key {
             "name" => text("what has been reached"),
             _ => reference("duration"),

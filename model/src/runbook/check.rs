@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexSet;
 
+use super::Runbook;
 use super::declare::Named;
 use super::expand::{Expansion, Instance, Part, plan_id};
 use super::facts::facts;
 use super::input::{Filling, Input};
 use super::milestone;
-use super::names::{Names, Place};
+use super::names::{Names, Place, Used};
 use super::order::{report_cycle, written};
 use super::outputs::{evaluated, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed};
@@ -30,7 +31,7 @@ pub(super) fn examine(
     expansion: &Expansion<'_>,
     catalog: &dyn Catalog,
     problems: &mut Vec<Diagnostic>,
-) -> Vec<PlanStep> {
+) -> Examined {
     let kinds = expansion.steps.iter().map(|one| one.step.uses.text.clone());
     let mut names = Names::new(expansion, facts(catalog, kinds));
     let (mut scopes, mut target_secrets) = (Vec::new(), Vec::new());
@@ -54,10 +55,8 @@ pub(super) fn examine(
     report_cycle(expansion, &examining.names.order, problems);
     nothing_to_undo(expansion, problems);
     milestone::check(expansion, problems);
-    if steps.len() == expansion.steps.len() && !problems.iter().any(Diagnostic::is_error) {
-        examining.report_unused(problems);
-    }
-    steps
+    let complete = steps.len() == expansion.steps.len();
+    Examined { steps, complete, used: examining.names.used() }
 }
 
 /// What has been said of the items of one `foreach`: the same mistake is told once.
@@ -205,7 +204,7 @@ impl Examining<'_> {
         let maybe = may_be_missing(&self.names, &references);
         let undefined = holds(true).is_err_and(|error| error.undefined);
         if let (Some(found), true) = (maybe, undefined) {
-            return problems.push(missing(found, &condition.span));
+            return problems.push(missing(&self.names, found, &condition.span));
         }
         if let Err(error) = holds(false)
             && !(scope.is_sampled(&references) && error.is_about_values())
@@ -285,7 +284,7 @@ impl Examining<'_> {
             deadline: step.deadline,
             restores_service: step.restores_service,
             role: one.role.clone(),
-            left_out: step.left_out,
+            left_out: expansion.left_out(one),
             continue_on_failure: step.continue_on_failure,
             slow_after: step.slow_after,
             milestone: step.milestone.as_ref().map(|marked| marked.milestone.clone()),
@@ -337,30 +336,48 @@ impl Examining<'_> {
         }
         all.into_iter().map(|name| part.id_of(&name)).collect()
     }
+}
 
-    /// With errors around, a name may be unused because it is misspelt where it is used.
-    fn report_unused(&mut self, problems: &mut Vec<Diagnostic>) {
-        for (number, part) in self.names.expansion.parts.iter().enumerate() {
-            self.names.enter(number, None);
-            let runbook = part.runbook;
-            self.unused("params", "parameter", &runbook.params, problems);
-            self.unused("secrets", "secret", &runbook.secrets, problems);
-            self.unused("vars", "var", &runbook.vars, problems);
-            self.unused("connections", "connection", &runbook.connections, problems);
-            self.unused("stores", "store", &runbook.stores, problems);
-        }
+/// What was found out about one variant of a runbook.
+pub(super) struct Examined {
+    /// The steps of the plan; all of them when `complete`.
+    pub(super) steps: Vec<PlanStep>,
+    pub(super) complete: bool,
+    pub(super) used: HashSet<Used>,
+}
+
+/// Reports what no variant uses. With errors around, a name may be unused because it is misspelt
+/// where it is used.
+pub(super) fn report_unused(
+    runbook: &Runbook,
+    used: &HashSet<Used>,
+    problems: &mut Vec<Diagnostic>,
+) {
+    let base = runbook.base;
+    let mut unused = Unused { base, used, problems };
+    unused.among("params", "parameter", &runbook.params);
+    unused.among("secrets", "secret", &runbook.secrets);
+    unused.among("vars", "var", &runbook.vars);
+    unused.among("connections", "connection", &runbook.connections);
+    unused.among("stores", "store", &runbook.stores);
+    for inclusion in runbook.inclusions.values() {
+        report_unused(&inclusion.runbook, used, problems);
     }
+}
 
-    fn unused<T>(
-        &self,
-        sort: &'static str,
-        word: &str,
-        declared: &Named<T>,
-        problems: &mut Vec<Diagnostic>,
-    ) {
-        for (name, one) in declared.iter().filter(|(name, _)| !self.names.is_used(sort, name)) {
+struct Unused<'a> {
+    base: usize,
+    used: &'a HashSet<Used>,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Unused<'_> {
+    fn among<T>(&mut self, sort: &'static str, word: &str, declared: &Named<T>) {
+        let is_used = |name: &String| self.used.contains(&(self.base, sort, name.clone()));
+        for (name, one) in declared.iter().filter(|(name, _)| !is_used(name)) {
             let message = format!("the {word} `{name}` is never used");
-            problems.push(Diagnostic::warning(code::UNUSED, one.key_span.clone(), message));
+            let problem = Diagnostic::warning(code::UNUSED, one.key_span.clone(), message);
+            self.problems.push(problem);
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, handlers, param, step};
+use super::{Header, Param, Runbook, drill, handlers, param, step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
@@ -20,7 +20,7 @@ use crate::template::is_template;
 use crate::units::Span;
 
 /// Something that a name stands for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Declared<T> {
     pub(super) key_span: SourceSpan,
     pub(super) node: Node,
@@ -52,8 +52,9 @@ pub(crate) const RUNBOOK: Keys = Keys {
         "steps",
         "handlers",
         "rollback",
+        "drill",
     ],
-    later: &["aws", "allowed_regions", "contacts", "review", "concurrency", "schedule", "drill"],
+    later: &["aws", "allowed_regions", "contacts", "review", "concurrency", "schedule"],
 };
 pub(crate) const OBJECTIVES: Keys =
     Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
@@ -128,13 +129,32 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
         params: named(&fields, "params", &mut broken, problems, Param::read),
         secrets: named(&fields, "secrets", &mut broken, problems, secret),
         vars: named(&fields, "vars", &mut broken, problems, |_, _| Some(())),
-        connections: named(&fields, "connections", &mut broken, problems, connection),
-        stores: named(&fields, "stores", &mut broken, problems, store),
+        connections: connections(&fields, &mut broken, problems),
+        stores: stores(&fields, &mut broken, problems),
         steps: step::read_all(&fields, problems),
         handlers: handlers::read(&fields, problems),
+        drill: drill::read(&fields, &mut broken, problems),
         broken,
     }
     .with_params_checked(problems)
+}
+
+/// `connections` of a mapping.
+pub(super) fn connections(
+    fields: &Fields<'_>,
+    broken: &mut Broken,
+    problems: &mut Vec<Diagnostic>,
+) -> Named<Connection> {
+    named(fields, "connections", broken, problems, connection)
+}
+
+/// `stores` of a mapping.
+pub(super) fn stores(
+    fields: &Fields<'_>,
+    broken: &mut Broken,
+    problems: &mut Vec<Diagnostic>,
+) -> Named<Store> {
+    named(fields, "stores", broken, problems, store)
 }
 
 impl Runbook {

@@ -15,7 +15,7 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::footprint::Footprint;
 use crate::ids::StepId;
-use crate::plan::{self, Group, Role};
+use crate::plan::{self, Group, LeftOut, Role};
 use crate::template::with_steps;
 
 /// All `foreach` together make at most so many steps; one without items counts as one.
@@ -155,6 +155,12 @@ impl<'a> Expansion<'a> {
     /// The place among the steps of a part's text.
     pub(super) fn place(&self, part: usize, id: &str) -> Option<usize> {
         self.parts[part].ids.get(id).copied()
+    }
+
+    /// Why a step is left out of the plan; an undo is when its step is.
+    pub(super) fn left_out(&self, one: &Instance<'_>) -> Option<LeftOut> {
+        let undone = one.undoes.and_then(|at| self.steps[at].step.left_out);
+        one.step.left_out.or(undone)
     }
 
     /// The groups of the plan.

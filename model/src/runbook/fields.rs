@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
+use super::step::Spanned;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeError, NodeValue, SourceSpan};
@@ -113,22 +114,67 @@ impl<'a> Fields<'a> {
         Some(limit)
     }
 
+    /// The entries of the mapping under `key`; none when it is absent.
+    pub(super) fn mapping(
+        &self,
+        key: &str,
+        problems: &mut Vec<Diagnostic>,
+    ) -> Vec<(&'a String, &'a Entry)> {
+        match self.get(key).map(|node| (&node.value, node)) {
+            Some((NodeValue::Map(entries), _)) => entries.iter().collect(),
+            None | Some((NodeValue::Null, _)) => Vec::new(),
+            Some((_, node)) => {
+                let message = format!("`{key}` is a mapping from names, not {}", node.what());
+                problems.push(Diagnostic::error(code::TYPE, node.span.clone(), message));
+                Vec::new()
+            }
+        }
+    }
+
+    /// The items of the list under `key`; none when it is absent.
+    pub(super) fn items(&self, key: &str, problems: &mut Vec<Diagnostic>) -> &'a [Node] {
+        match self.get(key).map(|node| (&node.value, node)) {
+            Some((NodeValue::List(items), _)) => items,
+            None => &[],
+            Some((_, node)) => {
+                let message = format!("`{key}` is a list, not {}", node.what());
+                problems.push(Diagnostic::error(code::TYPE, node.span.clone(), message));
+                &[]
+            }
+        }
+    }
+
+    /// The texts of the list under `key`, each with its place.
+    pub(super) fn texts(&self, key: &str, problems: &mut Vec<Diagnostic>) -> Option<Vec<Spanned>> {
+        let node = self.get(key)?;
+        let texts: Vec<String> = self.read(key, problems)?;
+        let NodeValue::List(items) = &node.value else { return None };
+        let spans = items.iter().map(|item| item.span.clone());
+        Some(texts.into_iter().zip(spans).map(|(text, span)| Spanned { text, span }).collect())
+    }
+
     /// The value under `key`, which must be there.
     pub(super) fn required<T: DeserializeOwned>(
         &self,
         key: &str,
         problems: &mut Vec<Diagnostic>,
     ) -> Option<T> {
+        self.present(key, problems)?;
+        self.read(key, problems)
+    }
+
+    /// The node under `key`, which must be there.
+    pub(super) fn present(&self, key: &str, problems: &mut Vec<Diagnostic>) -> Option<&'a Node> {
         if self.misshapen {
             return None;
         }
-        if self.get(key).is_none() {
+        let node = self.get(key);
+        if node.is_none() {
             let message = format!("{} needs `{key}`", self.what);
             let problem = Diagnostic::error(code::MISSING_KEY, self.span.clone(), message);
             problems.push(problem.help(format!("add `{key}:`")));
-            return None;
         }
-        self.read(key, problems)
+        node
     }
 }
 

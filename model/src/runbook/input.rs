@@ -175,7 +175,7 @@ impl Filling<'_, '_> {
         if let Some(found) = may_be_missing(self.names, references)
             && render(true).is_err_and(|error| error.undefined)
         {
-            self.problems.push(missing(found, &node.span));
+            self.problems.push(missing(self.names, found, &node.span));
             return self.unfilled(node);
         }
         let after = known_after(references);

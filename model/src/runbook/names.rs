@@ -32,6 +32,9 @@ pub(super) enum Place<'a> {
     Condition,
 }
 
+/// Something that was used: the place where its runbook's text begins, its sort, its name.
+pub(super) type Used = (usize, &'static str, String);
+
 /// The names of a runbook and of those it includes, and which of them were used.
 pub(super) struct Names<'a> {
     /// The runbook whose names are read now.
@@ -94,8 +97,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    pub(super) fn is_used(&self, sort: &'static str, name: &str) -> bool {
-        self.used[self.part].contains(&(sort, name.to_owned()))
+    /// What has been used, each with the place where its runbook's text begins.
+    pub(super) fn used(&self) -> HashSet<Used> {
+        let parts = self.expansion.parts.iter().zip(&self.used);
+        let names = parts.flat_map(|(part, used)| {
+            used.iter().map(|(sort, name)| (part.runbook.base, *sort, name.clone()))
+        });
+        names.collect()
     }
 
     /// Checks one name that the text at `span` reads.
@@ -249,6 +257,10 @@ impl<'a> Names<'a> {
         let uses = &found.written.uses.text;
         let Some(facts) = self.facts.get(uses) else { return Ok(()) };
         let Followed::NoSuchKey(known) = follow(&facts.output, path) else { return Ok(()) };
+        if found.written.replaced {
+            // Who reads it without a default is told so where its templates are filled.
+            return Ok(());
+        }
         let written = path.join(".");
         let last = path.last().map_or("", String::as_str);
         let message = format!("`{uses}` has no output `{written}`");

@@ -13,9 +13,10 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use serde_json::{Value, json};
 
 use super::expand::{Found, Sort};
-use super::facts::{KindFacts, Schemas};
+use super::facts::{KindFacts, Schemas, Step as Followed, follow};
 use super::names::Names;
 use super::scope::Scope;
+use super::step::Spanned;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
@@ -202,6 +203,8 @@ pub(super) enum Absence {
     Tolerated,
     /// It is left out of this variant of the run.
     LeftOut(LeftOut),
+    /// It stands in the place of another one, in a drill, and has no such output.
+    Replaced,
     /// Its reader is a handler, which runs however far the steps have come.
     Handler,
 }
@@ -215,13 +218,27 @@ impl Names<'_> {
             Role::Undo(of) if of.as_str() == found.id => return None,
             Role::Undo(_) | Role::Main | Role::Consent => {}
         }
-        if let (Some(left_out), None) = (step.left_out, reader.step.left_out) {
+        if let (Some(left_out), None) = (step.left_out, self.expansion.left_out(reader)) {
             return Some(Absence::LeftOut(left_out));
         }
         if step.condition.is_some() {
             return Some(Absence::Condition);
         }
         step.continue_on_failure.then_some(Absence::Tolerated)
+    }
+
+    /// Why the step that reads may find nothing there.
+    fn absence_of(&self, reference: &Reference) -> Option<Absence> {
+        let found = self.step_of(reference)?;
+        let facts = self.facts.get(&found.written.uses.text).filter(|_| found.written.replaced);
+        let output = reference.path.get(found.length + 1..);
+        let lacks = |facts: &KindFacts<'_>| {
+            output.is_some_and(|path| matches!(follow(&facts.output, path), Followed::NoSuchKey(_)))
+        };
+        if facts.is_some_and(lacks) {
+            return Some(Absence::Replaced);
+        }
+        self.absence(&found)
     }
 }
 
@@ -230,11 +247,12 @@ pub(super) fn may_be_missing<'r>(
     names: &Names<'_>,
     references: &'r [Reference],
 ) -> Option<(&'r Reference, Absence)> {
-    references.iter().find_map(|one| Some((one, names.absence(&names.step_of(one)?)?)))
+    references.iter().find_map(|one| Some((one, names.absence_of(one)?)))
 }
 
 /// The problem of reading a step that may not have run.
 pub(super) fn missing(
+    names: &Names<'_>,
     (reference, absence): (&Reference, Absence),
     span: &SourceSpan,
 ) -> Diagnostic {
@@ -250,11 +268,29 @@ pub(super) fn missing(
             let why = "a handler runs however far the steps have come";
             ("has not succeeded", why.to_owned())
         }
+        Absence::Replaced => return lacking(names, reference, span),
     };
     let message = format!("`{}` does not exist when `{id}` {when}", reference.dotted());
     Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
         .why(why)
         .help(format!("say what to use instead: `{}`", with_default(reference)))
+}
+
+/// The problem of a replacement that does not give what a step reads.
+fn lacking(names: &Names<'_>, reference: &Reference, span: &SourceSpan) -> Diagnostic {
+    let (id, reader) = (reference.step(), names.reader().map_or("", |one| one.id.as_str()));
+    let uses = names.step_of(reference).map(|found| found.written.uses.clone());
+    let Spanned { text, span: replaced } =
+        uses.unwrap_or_else(|| Spanned { text: String::new(), span: span.clone() });
+    let output = reference.path.last().map_or("", String::as_str);
+    let message =
+        format!("`{text}`, which replaces `{id}`, has no output `{output}`; `{reader}` reads it");
+    Diagnostic::error(code::REPLACEMENT, replaced, message)
+        .also(span.clone(), format!("`{reader}` reads it here"))
+        .help(format!(
+            "replace `{id}` by a kind with that output, or read `{}`",
+            with_default(reference)
+        ))
 }
 
 /// Only the output itself can have a default; what is inside it comes after.

@@ -39,7 +39,7 @@ pub enum ParamType {
 }
 
 /// A parameter's declaration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Param {
     /// The type of its value.
     pub kind: ParamType,
@@ -178,6 +178,11 @@ impl Param {
     pub(super) fn sample(&self) -> Value {
         let first = self.allowed.as_ref().and_then(|allowed| allowed.first());
         first.or(self.min.as_ref()).cloned().unwrap_or_else(|| self.kind.sample())
+    }
+
+    /// Gives it this value, unless the command line gives another.
+    pub(super) fn settle(&mut self, value: Value) {
+        (self.default, self.required, self.env) = (Some(value), false, None);
     }
 
     /// Why a value of the right type is not allowed.

@@ -8,6 +8,7 @@ use super::declare::{PartialRetry, is_identifier};
 use super::fields::{Fields, Keys};
 use super::foreach::{self, Foreach};
 use super::include::{self, Include};
+use super::ungraceful::{self, Ungraceful};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeValue, SourceSpan};
@@ -38,6 +39,10 @@ pub(super) struct Step {
     /// It stands for the steps of another runbook.
     pub(super) include: Option<Include>,
     pub(super) milestone: Option<Marked>,
+    /// What it does when what it acts on is already gone.
+    pub(super) ungraceful: Option<Ungraceful>,
+    /// It stands in the place of another one, in a drill.
+    pub(super) replaced: bool,
     /// The variant of the runbook that this is leaves it out.
     pub(super) left_out: Option<LeftOut>,
     /// Takes its effect back.
@@ -78,11 +83,12 @@ pub(crate) const STEP: Keys = Keys {
         "undo",
         "restores_service",
         "milestone",
+        "ungraceful",
         "idempotent",
         "observe",
         "foreach",
     ],
-    later: &["ungraceful"],
+    later: &[],
 };
 pub(crate) const HANDLER_STEP: Keys = Keys {
     what: "a step of a handler",
@@ -104,6 +110,26 @@ pub(crate) const HANDLER_STEP: Keys = Keys {
         "observe",
     ],
     later: &["foreach"],
+};
+/// A replacement stands in the place of a step of the runbook and keeps its id and order.
+pub(crate) const REPLACEMENT: Keys = Keys {
+    what: "a replacement",
+    known: &[
+        "name",
+        "phase",
+        "uses",
+        "with",
+        "retry",
+        "timeout",
+        "stall_timeout",
+        "deadline",
+        "slow_after",
+        "continue_on",
+        "undo",
+        "idempotent",
+        "observe",
+    ],
+    later: &[],
 };
 pub(crate) const UNDO: Keys = Keys {
     what: "an `undo`",
@@ -175,6 +201,19 @@ pub(super) fn read_told(node: &Node, base: &Retry, problems: &mut Vec<Diagnostic
     body(&fields, node, id.as_ref(), base, problems)
 }
 
+/// Reads a step that a drill puts into the place of another one.
+pub(super) fn read_replacement(
+    node: &Node,
+    of: &Spanned,
+    base: &Retry,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Step> {
+    let fields = Fields::narrowed(node, &REPLACEMENT, &STEP, problems);
+    let step = body(&fields, node, Some(of), base, problems);
+    let undo = fields.get("undo").and_then(|node| undo(node, Some(of), base, problems));
+    Some(Step { undo: undo.map(Box::new), ..step? })
+}
+
 fn id(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
     let text: String = fields.required("id", problems)?;
     valid_id(Spanned { text, span: fields.get("id")?.span.clone() }, problems)
@@ -210,7 +249,7 @@ pub(super) fn body(
             .map(|key| fields.limit(key, problems));
     deadline_holds_timeout(fields, timeout, deadline, problems);
     let (name, phase) = (spanned(fields, "name", problems), fields.read("phase", problems));
-    let (needs, condition) = (needs(fields, problems), spanned(fields, "if", problems));
+    let (needs, condition) = (fields.texts("needs", problems), spanned(fields, "if", problems));
     let restores_service = fields.read("restores_service", problems).unwrap_or(false);
     let continue_on_failure = continue_on(fields, problems);
     let milestone = milestone(fields, problems);
@@ -235,6 +274,8 @@ pub(super) fn body(
         milestone,
         foreach: None,
         include: None,
+        ungraceful: ungraceful::read(fields, problems),
+        replaced: false,
         left_out: None,
         undo: None,
     })
@@ -319,14 +360,6 @@ fn insert_once(
 fn spanned(fields: &Fields<'_>, key: &str, problems: &mut Vec<Diagnostic>) -> Option<Spanned> {
     let text = fields.read(key, problems)?;
     Some(Spanned { text, span: fields.get(key)?.span.clone() })
-}
-
-fn needs(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Vec<Spanned>> {
-    let node = fields.get("needs")?;
-    let texts: Vec<String> = fields.read("needs", problems)?;
-    let NodeValue::List(items) = &node.value else { return None };
-    let spans = items.iter().map(|item| item.span.clone());
-    Some(texts.into_iter().zip(spans).map(|(text, span)| Spanned { text, span }).collect())
 }
 
 /// The `retry` of a mapping, what it does not say taken from `base`.
