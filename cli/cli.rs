@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
+use model::runbook::Variant;
 
 use crate::completing;
 
@@ -145,12 +146,29 @@ pub(crate) enum Command {
     Man(Man),
 }
 
-/// Parameters of the runbook.
-#[derive(Debug, Args)]
+/// Parameters of the runbook, and which variant of it is meant.
+#[derive(Debug, Default, Args)]
 pub(crate) struct Params {
     /// Sets a parameter; may be repeated.
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) params: Vec<(String, String)>,
+    /// Read parameters from a YAML or JSON mapping; `-p` goes before it.
+    #[arg(long, value_name = "FILE")]
+    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
+    pub(crate) params_file: Option<PathBuf>,
+    /// The drill: with the parameters and the steps that `drill` of the runbook says.
+    #[arg(long)]
+    pub(crate) drill: bool,
+    /// What is acted on is already gone: with what the steps say under `ungraceful`.
+    #[arg(long)]
+    pub(crate) ungraceful: bool,
+}
+
+impl Params {
+    /// The variant of the runbook that is meant.
+    pub(crate) fn variant(&self) -> Variant {
+        Variant { drill: self.drill, ungraceful: self.ungraceful }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod completing;
 mod exit;
 mod failure;
 mod init;
+mod params_file;
 mod people;
 mod runbook_file;
 mod settings;

@@ -13,8 +13,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use steps::REGISTRY;
 
+use crate::cli::Params;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::params_file;
 use crate::show::print;
 
 /// A file that was read and checked.
@@ -41,15 +43,22 @@ impl RunbookFile {
     }
 
     /// The plan with `params`; problems are printed, and a plan without errors returned.
-    pub(crate) fn plan(&self, params: &[(String, String)], colour: bool) -> Result<Plan, Exit> {
+    pub(crate) fn plan(&self, params: &Params, colour: bool) -> Result<Plan, Exit> {
         self.print(&self.checked.problems, colour);
         let runbook = self.checked.runbook.as_ref().ok_or(Exit::Invalid)?;
+        let refused = |problems: &[Diagnostic]| {
+            self.print(problems, colour);
+            Exit::Invalid
+        };
+        let runbook = runbook.variant(params.variant()).map_err(|problem| refused(&[*problem]))?;
+        let from_file = match &params.params_file {
+            Some(path) => params_file::read(path, &runbook, colour)?,
+            None => IndexMap::new(),
+        };
         let sha256 = hex(Sha256::digest(self.text.as_bytes()));
         let source = Source { file: self.name.clone(), sha256 };
-        runbook.plan(&REGISTRY, &given(runbook, params), source).map_err(|problems| {
-            self.print(&problems, colour);
-            Exit::Invalid
-        })
+        let given = given(&runbook, from_file, &params.params);
+        runbook.plan(&REGISTRY, &given, source).map_err(|problems| refused(&problems))
     }
 
     /// Prints problems to standard error.
@@ -89,13 +98,18 @@ impl Sources for Folder {
     }
 }
 
-/// Parameters from the environment where the runbook names a variable, then from the command line.
-fn given(runbook: &Runbook, params: &[(String, String)]) -> IndexMap<String, Value> {
+/// Parameters from the environment where the runbook names a variable, then from the file of
+/// parameters, then from the command line.
+fn given(
+    runbook: &Runbook,
+    from_file: IndexMap<String, Value>,
+    params: &[(String, String)],
+) -> IndexMap<String, Value> {
     let from_environment = runbook.params().filter_map(|(name, param)| {
         let value = engine::environment::variable(param.env.as_deref()?)?;
         Some((name.to_owned(), Value::String(value)))
     });
     let from_command_line =
         params.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
-    from_environment.chain(from_command_line).collect()
+    from_environment.chain(from_file).chain(from_command_line).collect()
 }

@@ -11,7 +11,7 @@ use crate::show::print;
 
 pub(crate) fn graph(args: &Graph, settings: &Settings) -> Result<Exit, Failure> {
     let file = RunbookFile::read(&args.file)?;
-    let plan = match file.plan(&args.params.params, settings.colour) {
+    let plan = match file.plan(&args.params, settings.colour) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

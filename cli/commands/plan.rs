@@ -13,7 +13,7 @@ use crate::show::{plan, print};
 
 pub(crate) fn plan(args: &Plan, settings: &Settings) -> Result<Exit, Failure> {
     let file = RunbookFile::read(&args.file)?;
-    let plan = match file.plan(&args.params.params, settings.colour) {
+    let plan = match file.plan(&args.params, settings.colour) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

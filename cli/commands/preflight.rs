@@ -12,7 +12,7 @@ use crate::show::print;
 
 pub(crate) fn preflight(args: &Preflight, settings: &Settings) -> Result<Exit, Failure> {
     let file = RunbookFile::read(&args.file)?;
-    let plan = match file.plan(&args.params.params, settings.colour) {
+    let plan = match file.plan(&args.params, settings.colour) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
@@ -27,6 +27,7 @@ pub(crate) fn look(plan: Plan) -> Result<Vec<String>, Failure> {
         starter: engine::environment::login(),
         incident_at: None,
         unattended: true,
+        drill: false,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let looking = modes::preflight_only(plan, start, &steps::probes::Looks);

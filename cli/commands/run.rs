@@ -32,7 +32,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     }
     engine::files::refuse_world_writable(&args.file)?;
     let file = RunbookFile::read(&args.file)?;
-    let plan = match file.plan(&args.params.params, settings.colour) {
+    let plan = match file.plan(&args.params, settings.colour) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };
@@ -43,6 +43,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
         starter: engine::environment::login(),
         incident_at: args.incident_at.or_else(|| people::incident(&plan, &args.attended)),
         unattended: !people::is_attended(&args.attended),
+        drill: args.params.drill,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let state = settings.state()?;

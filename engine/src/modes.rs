@@ -51,6 +51,8 @@ pub struct Start {
     pub incident_at: Option<Timestamp>,
     /// Nobody is there: what would pause the run fails its step.
     pub unattended: bool,
+    /// It is a drill.
+    pub drill: bool,
     /// The program's version.
     pub tool: String,
 }
@@ -64,7 +66,8 @@ pub async fn run(
     let clock = RealClock;
     let mut plan = plan;
     plan.ask_before_undo();
-    let created = created(plan, start, Mode::Live, &clock)?;
+    let mode = if start.drill { Mode::Drill } else { Mode::Live };
+    let created = created(plan, start, mode, &clock)?;
     let (run, redactor) = (created.run, Redactor::default());
     let shared = Arc::new(created.clone());
     let checks = preflight(&shared, with.probes.as_ref(), &redactor).await?;

@@ -46,10 +46,10 @@ pub fn run_facts(created: &RunCreated, reader: Option<Reader<'_>>) -> Value {
         "mode": created.mode,
         "stamp": created.started_at.strftime("%Y%m%dT%H%M%SZ").to_string(),
         "started_at": created.started_at,
-        "failed_step": state.and_then(RunState::failed_step),
-        "failed_reason": state.and_then(RunState::failed_reason).map(|error| &error.message),
-        "waiting_step": wait.and_then(|wait| wait.step.as_ref()),
-        "waiting_reason": wait.map(|wait| &wait.reason),
+        "failed_step": state.and_then(RunState::failed_step).map_or("", StepId::as_str),
+        "failed_reason": state.and_then(RunState::failed_reason).map_or("", |error| &error.message),
+        "waiting_step": wait.and_then(|wait| wait.step.as_ref()).map_or("", StepId::as_str),
+        "waiting_reason": wait.map_or("", |wait| &wait.reason),
         "status": reader.map(status),
     })
 }

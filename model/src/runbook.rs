@@ -181,6 +181,12 @@ impl Runbook {
         })
     }
 
+    /// Reads parameters from a text of their own, a mapping in YAML or JSON. Places of problems are
+    /// those in that text.
+    pub fn read_params(&self, text: &str) -> Result<IndexMap<String, Value>, Vec<Diagnostic>> {
+        param::read_all(&self.params, &document::parse(text)?)
+    }
+
     /// The runbook's name.
     pub fn name(&self) -> &str {
         &self.header.name

@@ -4,10 +4,12 @@ mod kinds;
 
 use indexmap::IndexMap;
 use kinds::Kinds;
+use model::diagnostic::Diagnostic;
 use model::ids::StepId;
-use model::plan::{Occasion, Plan, PlanStep, Role, Source};
-use model::runbook::Runbook;
-use serde_json::Value;
+use model::plan::{LeftOut, Occasion, Plan, PlanStep, Role, Source};
+use model::runbook::{Runbook, Variant};
+use proptest::prelude::*;
+use serde_json::{Value, json};
 
 const HEAD: &str = "version: 1
 name: test
@@ -235,4 +237,220 @@ fn milestones_are_named_once_and_lie_before_the_end() {
             ],
         ),
     ]);
+}
+
+const DRILLED: &str = "version: 1
+name: test
+params: {table: {type: string, env: TABLE}, jobs: {type: integer, default: 2, max: 8}}
+connections: {prod: {}}
+stores: {s: {url: \"file:///s\"}}
+steps:
+  - {id: dump, uses: fake.dump, if: \"params.jobs > 0\", with: {connection: prod, store: s, label: \"{{ params.table }}\"}}
+  - {id: ask, uses: fake.approve, needs: [dump], with: {prompt: sure}, milestone: {name: sure}}
+  - {id: go, uses: fake.command, ungraceful: skip, with: {argv: [\"{{ params.jobs }}\"]}}
+  - {id: end, uses: fake.notify, ungraceful: {with: {text: gone}}, with: {webhook: x, text: there}}
+";
+
+const DRILL: &str = "drill:
+  params: {table: canary}
+  replace: {ask: {uses: fake.command, with: {argv: [x]}}}
+  skip: [end]
+  connections: {prod: {dbname: other}}
+";
+
+fn variant(text: &str, variant: Variant, given: &[(&str, Value)]) -> Result<Plan, Vec<Diagnostic>> {
+    let checked = Runbook::check(text, &Kinds);
+    let runbook = checked.runbook.unwrap_or_else(|| panic!("{:#?}", checked.problems));
+    let runbook = runbook.variant(variant).map_err(|problem| vec![*problem])?;
+    let source = Source { file: "a.yaml".to_owned(), sha256: String::new() };
+    let given = given.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    runbook.plan(&Kinds, &given, source)
+}
+
+const DRILL_ONLY: Variant = Variant { drill: true, ungraceful: false };
+const UNGRACEFUL: Variant = Variant { drill: false, ungraceful: true };
+
+#[test]
+fn a_drill_has_other_parameters_connections_and_steps_in_the_same_order() {
+    let text = format!("{DRILLED}{DRILL}");
+    let live = variant(&text, Variant::default(), &[("table", json!("users"))]).unwrap();
+    let drill = variant(&text, DRILL_ONLY, &[]).unwrap();
+    let order = |plan: &Plan| -> Vec<(String, Vec<String>)> {
+        let needs = |step: &PlanStep| step.needs.iter().map(ToString::to_string).collect();
+        plan.steps.iter().map(|step| (step.id.to_string(), needs(step))).collect()
+    };
+    assert_eq!(order(&live), order(&drill));
+    assert_eq!(drill.params["table"], json!("canary"));
+    assert_eq!(drill.connections["prod"].dbname.as_deref(), Some("other"));
+    let ask = step(&drill, "ask");
+    assert_eq!((ask.uses.as_str(), &ask.with), ("fake.command", &json!({"argv": ["x"]})));
+    assert_eq!(ask.milestone, step(&live, "ask").milestone);
+    assert_eq!(step(&drill, "end").left_out, Some(LeftOut::Drill));
+    assert!(drill.steps[..3].iter().all(|step| step.left_out.is_none()));
+    // What the command line says goes before what the drill says.
+    let given = variant(&text, DRILL_ONLY, &[("table", json!("orders"))]).unwrap();
+    assert_eq!(given.params["table"], json!("orders"));
+    let none = variant(DRILLED, DRILL_ONLY, &[]).unwrap_err();
+    assert_eq!((none[0].code, none[0].message.as_str()), ("RB0296", "`test` has no drill"));
+}
+
+#[test]
+fn an_ungraceful_run_leaves_out_or_changes_what_the_steps_say() {
+    let plan = variant(DRILLED, UNGRACEFUL, &[("table", json!("users"))]).unwrap();
+    assert_eq!(step(&plan, "go").left_out, Some(LeftOut::Ungraceful));
+    assert_eq!(step(&plan, "end").with, json!({"webhook": "x", "text": "gone"}));
+}
+
+#[test]
+fn both_variants_are_checked_and_what_they_share_is_told_once() {
+    let text = |drill: &str| format!("{DRILLED}drill: {drill}\n");
+    let rows: &[(&str, &[Expected<'_>])] = &[
+        ("{replace: {ask: {uses: fake.approve, with: {prompt: x}}}}", &[]),
+        ("{skip: [aks]}", &[("RB0283", "aks", "`drill` names `aks`, which is no step")]),
+        (
+            "{skip: [ask], replace: {ask: {uses: fake.approve, with: {prompt: x}}}}",
+            &[("RB0283", "ask", "`ask` is both replaced and skipped")],
+        ),
+        (
+            "{replace: {ask: {uses: fake.approve, needs: [dump], with: {prompt: x}}}}",
+            &[("RB0280", "needs", "`needs` has no meaning in a replacement")],
+        ),
+        (
+            "{params: {tabel: x, jobs: 9}}",
+            &[
+                ("RB0302", "tabel", "unknown parameter `tabel`"),
+                ("RB0303", "9", "the parameter `jobs`: `9` is more than the most, `8`"),
+            ],
+        ),
+        (
+            "{stores: {t: {url: \"file:///t\"}}}",
+            &[("RB0283", "t", "`drill` changes the store `t`, which is not declared")],
+        ),
+        (
+            "{replace: {ask: {uses: fake.dump, with: {connection: nowhere, store: s}}}}",
+            &[("RB0230", "nowhere", "in a drill: unknown connection `nowhere`")],
+        ),
+        ("{skips: [ask]}", &[("RB0201", "skips", "unknown key `skips` in `drill`")]),
+    ];
+    for (drill, expected) in rows {
+        let found = problems(&text(drill));
+        let found: Vec<_> = found
+            .iter()
+            .map(|(code, place, words)| (*code, place.as_str(), words.as_str()))
+            .collect();
+        assert_eq!(found, *expected, "{drill}");
+    }
+}
+
+#[test]
+fn a_replacement_gives_what_is_read_of_it() {
+    let text = |reads: &str, drill: &str| {
+        format!(
+            "{HEAD}  - {{id: tell, uses: fake.command, with: {{argv: [\"{reads}\"]}}}}\ndrill: {drill}\n"
+        )
+    };
+    let replaced = "{replace: {dump: {uses: fake.approve, with: {prompt: x}}}}";
+    let (plain, with_default) =
+        ("{{ steps.dump.outputs.path }}", "{{ steps.dump.outputs.path | default('') }}");
+    assert_eq!(problems(&text(with_default, replaced)), []);
+    let found = Runbook::check(&text(plain, replaced), &Kinds).problems;
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert_eq!(
+        (found[0].code, found[0].message.as_str()),
+        (
+            "RB0282",
+            "in a drill: `fake.approve`, which replaces `dump`, has no output `path`; `tell` reads it"
+        )
+    );
+    let skipped = problems(&text(plain, "{skip: [dump]}"));
+    assert_eq!(
+        skipped[0].2,
+        "in a drill: `steps.dump.outputs.path` does not exist when `dump` is skipped"
+    );
+    assert_eq!(problems(&text(with_default, "{skip: [dump]}")), []);
+    assert_eq!(problems(&text(plain, "{skip: [dump, tell]}")), []);
+}
+
+#[test]
+fn what_ungraceful_may_say() {
+    let step = |ungraceful: &str| {
+        format!(
+            "  - {{id: a, ungraceful: {ungraceful}, uses: fake.notify, with: {{webhook: x, text: y}}}}"
+        )
+    };
+    table(&[
+        (&step("skip"), &[]),
+        (&step("{with: {loud: true}}"), &[]),
+        (
+            &step("{with: {lout: true}}"),
+            &[("RB0201", "lout", "with `--ungraceful`: unknown key `lout`")],
+        ),
+        (
+            &step("{wiht: {}}"),
+            &[
+                ("RB0201", "wiht", "unknown key `wiht` in `ungraceful`"),
+                ("RB0202", "wiht", "`ungraceful` needs `with`"),
+            ],
+        ),
+        (
+            &step("never"),
+            &[("RB0203", "never", "`ungraceful` is `skip` or a mapping with `with`, not `never`")],
+        ),
+    ]);
+}
+
+#[test]
+fn a_file_of_parameters_is_read_by_their_types() {
+    let runbook = Runbook::check(DRILLED, &Kinds).runbook.unwrap();
+    let read = |text: &str| runbook.read_params(text);
+    assert_eq!(
+        serde_json::to_value(read("table: 0600\njobs: 3\n").unwrap()).unwrap(),
+        json!({"table": "0600", "jobs": 3})
+    );
+    assert_eq!(read("{\"jobs\": 4}").unwrap()["jobs"], json!(4));
+    let text = "tabel: x\njobs: many\n";
+    let problems = read(text).unwrap_err();
+    let found: Vec<_> = problems.iter().map(|one| (one.code, &text[one.span.clone()])).collect();
+    assert_eq!(found, [("RB0302", "tabel"), ("RB0303", "many")]);
+    assert_eq!(problems[0].help.as_deref(), Some("did you mean `table`?"));
+    assert_eq!(
+        read("[a]").unwrap_err()[0].message,
+        "parameters are a mapping from names, not a list"
+    );
+}
+
+proptest! {
+    /// What a drill or an ungraceful run would do changes nothing in a live one.
+    #[test]
+    fn a_live_plan_is_the_one_without_these_sections(
+        count in 1..5_usize,
+        skips in proptest::collection::vec(any::<bool>(), 5),
+        replaces in proptest::collection::vec(any::<bool>(), 5),
+        ungraceful in proptest::collection::vec(0..3_usize, 5),
+    ) {
+        let step = |at: usize, said: &str| {
+            format!("  - {{id: s{at}, uses: fake.notify, with: {{webhook: x, text: t{at}}}{said}}}\n")
+        };
+        let said = ["", ", ungraceful: skip", ", ungraceful: {with: {text: other}}"];
+        let plain: String = (0..count).map(|at| step(at, "")).collect();
+        let full: String = (0..count).map(|at| step(at, said[ungraceful[at]])).collect();
+        let picked = |flags: &[bool]| (0..count).filter(|at| flags[*at]).collect::<Vec<_>>();
+        let replaced = picked(&replaces);
+        let skip: Vec<_> = picked(&skips).into_iter().filter(|at| !replaced.contains(at)).collect();
+        let skip: Vec<_> = skip.iter().map(|at| format!("s{at}")).collect();
+        let replace: Vec<_> = replaced
+            .iter()
+            .map(|at| format!("s{at}: {{uses: fake.command, with: {{argv: [x]}}}}"))
+            .collect();
+        let head = "version: 1\nname: test\nsteps:\n";
+        let drill = format!("drill: {{skip: [{}], replace: {{{}}}}}\n", skip.join(", "), replace.join(", "));
+        let without = plan(&format!("{head}{plain}"));
+        let with = format!("{head}{full}{drill}");
+        prop_assert_eq!(&plan(&with), &without);
+        let drilled = variant(&with, DRILL_ONLY, &[]).unwrap();
+        for (at, step) in drilled.steps.iter().enumerate() {
+            prop_assert_eq!(step.left_out.is_some(), skip.contains(&format!("s{at}")));
+            prop_assert_eq!(step.uses == "fake.command", replaced.contains(&at));
+        }
+    }
 }

@@ -276,7 +276,7 @@ pub(crate) fn name(event: &Event) -> String {
 
 pub(crate) fn start() -> Start {
     let (starter, tool) = ("ann".to_owned(), "0.1.0".to_owned());
-    Start { starter, incident_at: None, unattended: false, tool }
+    Start { starter, incident_at: None, unattended: false, drill: false, tool }
 }
 
 pub(crate) fn plan(steps: Vec<PlanStep>) -> Plan {

@@ -4,11 +4,10 @@ use indexmap::IndexMap;
 
 use super::declare::{self, Broken, Named};
 use super::fields::{Fields, Keys};
-use super::param::Param;
+use super::param;
 use super::step::{self, Spanned, Step};
 use super::{Inclusion, Runbook};
 use crate::codes::language as code;
-use crate::codes::params as param_code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, SourceSpan};
 use crate::plan::{Connection, LeftOut, Store};
@@ -98,13 +97,8 @@ impl Drill {
         name: &str,
         given: &Given,
     ) -> Result<serde_json::Value, Diagnostic> {
-        let Some(declared) = runbook.params.get(name) else {
-            let known: Vec<_> = runbook.params.keys().collect();
-            let message = format!("unknown parameter `{name}`");
-            let problem = Diagnostic::error(param_code::UNKNOWN, given.key_span.clone(), message);
-            return Err(problem.help(suggest::one_of(name, &known)));
-        };
-        value_of(name, &declared.value, &given.node)
+        let Given { key_span, node } = given;
+        param::value_of(&runbook.params, name, key_span, node)
     }
 
     /// Makes the runbook the one of the drill.
@@ -125,25 +119,6 @@ impl Drill {
         }
         take_over(&self.connections, &mut runbook.connections);
         take_over(&self.stores, &mut runbook.stores);
-    }
-}
-
-/// A value of a parameter, or what is wrong with it where it stands.
-pub(super) fn value_of(
-    name: &str,
-    param: &Param,
-    node: &Node,
-) -> Result<serde_json::Value, Diagnostic> {
-    let refused = |reason: &str| {
-        let message = format!("the parameter `{name}`: {reason}");
-        Diagnostic::error(param_code::INVALID, node.span.clone(), message)
-    };
-    let value = param.read_value(node);
-    let value =
-        value.map_err(|error| Diagnostic { help: error.help, ..refused(&error.message) })?;
-    match param.refusal(&value) {
-        Some(reason) => Err(refused(&reason)),
-        None => Ok(value),
     }
 }
 

@@ -11,11 +11,16 @@ use super::order::{Order, ancestors};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::SourceSpan;
+use crate::plan::{Occasion, Role};
 use crate::suggest;
 use crate::template::{FUNCTIONS, Reference, position};
 
 /// What `run` holds.
-pub(super) const RUN: [&str; 6] = ["id", "name", "mode", "stamp", "started_at", "failed_step"];
+pub(super) const RUN: [&str; 8] =
+    ["id", "name", "mode", "stamp", "started_at", "failed_step", "failed_reason", "status"];
+
+/// What `run` holds besides in a `waiting` handler.
+const WAITING: [&str; 2] = ["waiting_step", "waiting_reason"];
 
 /// Where a template stands decides what it may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,7 +133,7 @@ impl<'a> Names<'a> {
             }
             ("vars", Some(name)) => self.var(name, at, place),
             ("run", Some(name)) if RUN.contains(&name) => Ok(()),
-            ("run", Some(name)) => Err(unknown("field of `run`", name, &RUN, at)),
+            ("run", Some(name)) => self.waiting(name, at),
             ("secrets", Some(name)) => self.secret(name, at, place),
             ("steps", Some(_)) => self.step(reference, at, place),
             (root @ ("params" | "vars" | "run" | "secrets" | "steps"), None) => {
@@ -146,6 +151,21 @@ impl<'a> Names<'a> {
                 Err(Box::new(problem.help(suggest::one_of(root, &roots))))
             }
         }
+    }
+
+    /// What only a handler of waits can tell.
+    fn waiting(&self, name: &str, at: SourceSpan) -> Result<(), Box<Diagnostic>> {
+        let waits = Role::Handler(Occasion::Waiting);
+        if !WAITING.contains(&name) {
+            let known: Vec<&str> = RUN.iter().chain(&WAITING).copied().collect();
+            return Err(unknown("field of `run`", name, &known, at));
+        }
+        if self.reader().is_some_and(|reader| reader.role == waits) {
+            return Ok(());
+        }
+        let message = format!("`run.{name}` is known only in a `waiting` handler");
+        let problem = Diagnostic::error(code::UNDEFINED, at, message);
+        Err(Box::new(problem.help("write the step under `handlers.waiting`")))
     }
 
     fn var(&mut self, name: &str, at: SourceSpan, place: Place<'_>) -> Result<(), Box<Diagnostic>> {

@@ -233,7 +233,7 @@ impl Names<'_> {
         let facts = self.facts.get(&found.written.uses.text).filter(|_| found.written.replaced);
         let output = reference.path.get(found.length + 1..);
         let lacks = |facts: &KindFacts<'_>| {
-            output.is_some_and(|path| matches!(follow(&facts.output, path), Followed::NoSuchKey(_)))
+            output.is_some_and(|path| !matches!(follow(&facts.output, path), Followed::Known(_)))
         };
         if facts.is_some_and(lacks) {
             return Some(Absence::Replaced);

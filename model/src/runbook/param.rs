@@ -12,7 +12,7 @@ use super::declare::{Declared, Named};
 use super::fields::{Fields, Keys};
 use crate::codes::params as code;
 use crate::diagnostic::Diagnostic;
-use crate::node::{Node, NodeError, NodeValue, ScalarStyle};
+use crate::node::{Node, NodeError, NodeValue, ScalarStyle, SourceSpan};
 use crate::units::{ByteSize, Span};
 use crate::{node_de, suggest};
 
@@ -308,6 +308,52 @@ pub(super) fn samples(params: &Named<Param>) -> Bound {
         bound.values.insert(name.clone(), value);
     }
     bound
+}
+
+/// The value that a node gives a parameter, or what is wrong where it stands.
+pub(super) fn value_of(
+    params: &Named<Param>,
+    name: &str,
+    key_span: &SourceSpan,
+    node: &Node,
+) -> Result<Value, Diagnostic> {
+    let Some(declared) = params.get(name) else {
+        let known: Vec<_> = params.keys().collect();
+        let message = format!("unknown parameter `{name}`");
+        let problem = Diagnostic::error(code::UNKNOWN, key_span.clone(), message);
+        return Err(problem.help(suggest::one_of(name, &known)));
+    };
+    let refused = |reason: &str| {
+        let message = format!("the parameter `{name}`: {reason}");
+        Diagnostic::error(code::INVALID, node.span.clone(), message)
+    };
+    let value = declared.value.read_value(node);
+    let value =
+        value.map_err(|error| Diagnostic { help: error.help, ..refused(&error.message) })?;
+    match declared.value.refusal(&value) {
+        Some(reason) => Err(refused(&reason)),
+        None => Ok(value),
+    }
+}
+
+/// The values of a mapping that stands in a text of its own.
+pub(super) fn read_all(
+    params: &Named<Param>,
+    root: &Node,
+) -> Result<IndexMap<String, Value>, Vec<Diagnostic>> {
+    let NodeValue::Map(entries) = &root.value else {
+        let message = format!("parameters are a mapping from names, not {}", root.what());
+        let problem = Diagnostic::error(code::INVALID, root.span.clone(), message);
+        return Err(vec![problem.help("write `name: value`, one on each line")]);
+    };
+    let (mut values, mut problems) = (IndexMap::new(), Vec::new());
+    for (name, entry) in entries {
+        match value_of(params, name, &entry.key_span, &entry.node) {
+            Ok(value) => drop(values.insert(name.clone(), value)),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok(values) } else { Err(problems) }
 }
 
 /// The given values and the defaults, or everything that is wrong with them.

@@ -99,6 +99,10 @@ fn run_sample(runbook: &Runbook) -> Value {
         "stamp": "20260101T000000Z",
         "started_at": SAMPLE_START,
         "failed_step": "",
+        "failed_reason": "",
+        "waiting_step": "",
+        "waiting_reason": "",
+        "status": "running",
     })
 }
 
