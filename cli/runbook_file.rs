@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::clock::{Clock as _, RealClock};
 use indexmap::IndexMap;
+use jiff::tz::TimeZone;
 use model::diagnostic::{Diagnostic, SourceText, render};
 use model::document::TEXT_LIMIT;
 use model::hex::hex;
@@ -33,7 +35,10 @@ impl RunbookFile {
         let text = engine::files::read_text(path).map_err(|error| {
             Failure::new(Exit::Invalid, "RB0901", format!("`{name}` could not be read")).why(error)
         })?;
-        let checked = Runbook::check_with(&text, &REGISTRY, &Folder::of(path));
+        let mut checked = Runbook::check_with(&text, &REGISTRY, &Folder::of(path));
+        let today = RealClock.now().to_zoned(TimeZone::UTC).date();
+        let overdue = checked.runbook.as_ref().and_then(|runbook| runbook.overdue(today));
+        checked.problems.extend(overdue);
         Ok(Self { name, text, checked })
     }
 

@@ -194,12 +194,33 @@ codes! {
     HANDLER_DESTROYS = "RB0286", "a handler that destroys something",
         "A handler runs however far the steps have come, when nobody may be watching. What it destroys cannot be brought back by a resume.",
         "handlers:\n  exit: [{id: drop, uses: pg.drop_database}]";
+    CRON = "RB0287", "a cron line that cannot be read",
+        "A line has five fields: minute, hour, day of the month, month, day of the week. Seconds and years are not part of it.",
+        "schedule: [{cron: \"0 25 * * *\"}]";
+    NEVER_FIRES = "RB0288", "a cron line that never comes",
+        "The line is well-formed and names a day that does not exist, such as the 30th of February: nothing would ever start, and nobody would notice.",
+        "schedule: [{cron: \"0 0 30 2 *\"}]";
+    TIME_ZONE = "RB0289", "an unknown time zone",
+        "Time zones have the names of the IANA database: `UTC`, `Europe/Berlin`, `America/New_York`.",
+        "schedule: [{cron: \"0 2 * * *\", timezone: Europe/Berln}]";
+    UNATTENDED = "RB0290", "a scheduled run that needs somebody",
+        "A run that starts by itself has nobody who gives a parameter or answers a question. Parameters need a `default` or an `env`; a step that asks needs a `timeout`.",
+        "schedule: [{cron: \"0 2 * * *\"}]\nparams: {table: {type: string, required: true}}";
+    REVIEW = "RB0291", "a review that is overdue",
+        "The runbook says until when somebody should have looked at it again. It runs all the same.",
+        "review: {by: \"2020-01-01\"}";
+    REGION = "RB0292", "outside the allowed regions",
+        "`allowed_regions` says where data may be. The name of a server tells that it stands elsewhere: `s3.eu-west-1.amazonaws.com` is in `eu-west-1`.",
+        "allowed_regions: [us-east-1]";
     MILESTONE = "RB0293", "two milestones have one name",
         "The report tells when each milestone was reached, by its name.",
         "milestone: {name: core, rto: 10m}";
     MILESTONE_LATE = "RB0294", "a milestone after the recovery time objective",
         "A milestone is an objective inside the run: it is reached on the way to the whole, so its time is not longer than `objectives.rto`.",
         "objectives: {rto: 10m}\n# ...\nmilestone: {name: core, rto: 20m}";
+    GROUP = "RB0295", "a group that is not known before the run",
+        "Runs of one `concurrency` group never run beside each other, so that the group is known before a run starts: it reads `params` and `run.name`.",
+        "concurrency: {group: \"restore-{{ steps.find.outputs.database }}\"}";
     NO_DRILL = "RB0296", "a runbook without a drill",
         "`drill` says what a drill does differently: which parameters, connections and stores it has, which steps are replaced or left out. Without it, a drill would be a live run.",
         "runbook run --drill daily-backup.yaml";

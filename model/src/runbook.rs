@@ -1,6 +1,7 @@
 //! A runbook: read from text, checked against the step kinds, bound to parameters.
 
 mod check;
+mod conduct;
 mod declare;
 mod drill;
 mod expand;
@@ -16,6 +17,8 @@ mod names;
 mod order;
 mod outputs;
 mod param;
+mod region;
+mod schedule;
 mod scope;
 mod step;
 mod trial;
@@ -35,6 +38,8 @@ use crate::plan::{Included, MAX_PARALLEL, Objectives, Plan, Retry, Rollback, Sou
 use crate::sources::{NoSources, Sources};
 use crate::units::Span;
 
+use conduct::Conduct;
+pub(crate) use conduct::{CONCURRENCY, CONTACT, REVIEW};
 use declare::{Broken, Declared, Named};
 pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
 pub(crate) use drill::DRILL;
@@ -47,6 +52,7 @@ use handlers::Told;
 pub use include::INCLUDE_KIND;
 pub(crate) use param::PARAM;
 pub use param::{Param, ParamType};
+pub(crate) use schedule::SCHEDULE;
 use step::Step;
 pub(crate) use step::{CONTINUE_ON, HANDLER_STEP, MILESTONE, REPLACEMENT, STEP, UNDO};
 pub(crate) use ungraceful::UNGRACEFUL;
@@ -71,6 +77,7 @@ pub struct Runbook {
     steps: Vec<Step>,
     handlers: Vec<Told>,
     drill: Option<Drill>,
+    conduct: Conduct,
     broken: Broken,
 }
 
@@ -154,13 +161,13 @@ impl Runbook {
         let bound = param::bind(&self.params, given)?;
         let mut problems = Vec::new();
         let expansion = Expansion::new(self, bound, &mut problems);
-        let steps = check::examine(&expansion, catalog, &mut problems).steps;
+        let examined = check::examine(&expansion, catalog, &mut problems);
         problems.retain(Diagnostic::is_error);
         diagnostic::sort(&mut problems);
         if !problems.is_empty() {
             return Err(problems);
         }
-        let header = &self.header;
+        let (header, conduct) = (&self.header, &self.conduct);
         let parts = &expansion.parts;
         Ok(Plan {
             description: header.description.clone(),
@@ -174,10 +181,15 @@ impl Runbook {
             connections: joined(parts, |runbook| &runbook.connections),
             stores: joined(parts, |runbook| &runbook.stores),
             max_parallel: header.max_parallel.unwrap_or(MAX_PARALLEL),
+            concurrency: examined.concurrency,
             rollback: header.rollback,
+            contacts: conduct.contacts.clone(),
+            review: conduct.review.clone(),
+            allowed_regions: conduct.allowed_regions.clone(),
+            schedule: conduct.schedule.iter().map(|one| one.schedule.clone()).collect(),
             groups: expansion.groups(),
             included: parts.iter().filter_map(|part| part.included(parts)).collect(),
-            ..Plan::new(header.name.clone(), steps)
+            ..Plan::new(header.name.clone(), examined.steps)
         })
     }
 

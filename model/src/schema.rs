@@ -9,8 +9,9 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::proof::Level;
 use crate::runbook::{
-    CONNECTION, CONTINUE_ON, DEFAULTS, DRILL, FOREACH, HANDLER_STEP, HANDLERS, Keys, MILESTONE,
-    OBJECTIVES, PARAM, ParamType, REPLACEMENT, RUNBOOK, SECRET, STEP, STORE, UNDO, UNGRACEFUL,
+    CONCURRENCY, CONNECTION, CONTACT, CONTINUE_ON, DEFAULTS, DRILL, FOREACH, HANDLER_STEP,
+    HANDLERS, Keys, MILESTONE, OBJECTIVES, PARAM, ParamType, REPLACEMENT, REVIEW, RUNBOOK,
+    SCHEDULE, SECRET, STEP, STORE, UNDO, UNGRACEFUL,
 };
 use crate::units::{ByteSize, Span};
 
@@ -92,11 +93,41 @@ fn header(key: &str) -> Value {
             object(&HANDLERS, &[], |_| json!({"type": "array", "items": reference("handler_step")}))
         }
         "drill" => object(&DRILL, &[], drill),
+        "concurrency" => object(&CONCURRENCY, &["group"], |key| match key {
+            "group" => text("runs of one group never run beside each other"),
+            _ => json!({"enum": ["fail", "queue"]}),
+        }),
+        "contacts" => json!({
+            "type": "array", "description": "whom to call, in this order",
+            "items": object(&CONTACT, &["role", "name"], |_| json!({"type": "string"})),
+        }),
+        "review" => object(&REVIEW, &["by"], |key| match key {
+            "by" => json!({"type": "string", "format": "date"}),
+            _ => text("who approved the runbook as it is"),
+        }),
+        "allowed_regions" => json!({
+            "type": "array", "minItems": 1, "items": {"type": "string"},
+            "description": "where steps may act",
+        }),
+        "schedule" => json!({
+            "type": "array", "description": "when runs start by themselves",
+            "items": object(&SCHEDULE, &["cron"], schedule),
+        }),
         "rollback" => json!({
             "enum": ["never", "on_failure", "ask"],
             "description": "whether finished steps are undone after a failure",
         }),
         other => unreachable!("the key `{other}` of a runbook has no schema"),
+    }
+}
+
+fn schedule(key: &str) -> Value {
+    match key {
+        "cron" => text("minute, hour, day of the month, month, day of the week"),
+        "timezone" => json!({"type": "string", "default": "UTC"}),
+        "catchup" => reference("duration"),
+        "overlap" => json!({"enum": ["skip", "queue"]}),
+        _ => json!({"enum": ["live", "drill"]}),
     }
 }
 

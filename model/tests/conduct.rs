@@ -3,10 +3,11 @@
 mod kinds;
 
 use indexmap::IndexMap;
+use jiff::civil::date;
 use kinds::Kinds;
 use model::diagnostic::Diagnostic;
 use model::ids::StepId;
-use model::plan::{LeftOut, Occasion, Plan, PlanStep, Role, Source};
+use model::plan::{LeftOut, Occasion, OnConflict, Plan, PlanStep, Role, Source};
 use model::runbook::{Runbook, Variant};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -452,5 +453,180 @@ proptest! {
             prop_assert_eq!(step.left_out.is_some(), skip.contains(&format!("s{at}")));
             prop_assert_eq!(step.uses == "fake.command", replaced.contains(&at));
         }
+    }
+}
+
+#[test]
+fn what_stands_around_the_steps_reaches_the_plan() {
+    let text = format!(
+        "{HEAD}concurrency: {{group: \"{{{{ run.name }}}}-{{{{ params.to }}}}\", on_conflict: queue}}
+params: {{to: {{type: string, default: x}}}}
+contacts: [{{role: DBA, name: Dana Ortiz, phone: \"+1 555 0100\"}}]
+review: {{by: \"2027-02-01\", approved_by: dba}}
+allowed_regions: [us-east-1]
+schedule: [{{cron: \"0 2 * * *\", catchup: 6h}}, {{cron: \"*/5 * * * 1-5\", timezone: Europe/Berlin}}]
+"
+    );
+    let plan = plan(&text);
+    let group = plan.concurrency.as_ref().unwrap();
+    assert_eq!((group.group.as_str(), group.on_conflict), ("test-x", OnConflict::Queue));
+    assert_eq!(plan.contacts[0].phone.as_deref(), Some("+1 555 0100"));
+    assert_eq!(plan.review.as_ref().unwrap().by, date(2027, 2, 1));
+    assert_eq!(plan.allowed_regions, ["us-east-1"]);
+    let zones: Vec<_> = plan.schedule.iter().map(|one| one.timezone.as_str()).collect();
+    assert_eq!(zones, ["UTC", "Europe/Berlin"]);
+    let runbook = Runbook::check(&text, &Kinds).runbook.unwrap();
+    assert_eq!(runbook.overdue(date(2027, 2, 1)), None);
+    let overdue = runbook.overdue(date(2027, 2, 2)).unwrap();
+    assert_eq!((overdue.code, &text[overdue.span.clone()]), ("RB0291", "\"2027-02-01\""));
+    assert_eq!(overdue.message, "the review of this runbook is overdue since 2027-02-01");
+}
+
+#[test]
+fn what_cannot_stand_around_the_steps() {
+    table(&[
+        (
+            "concurrency: {group: \"{{ run.id }}\"}",
+            &[("RB0295", "run.id", "a group may not read `run.id`")],
+        ),
+        ("concurrency: {group: \"\"}", &[("RB0205", "\"\"", "the group has no name")]),
+        (
+            "concurrency: {group: a, on_conflict: wait}",
+            &[("RB0203", "wait", "unknown value `wait`")],
+        ),
+        ("contacts: [{role: DBA}]", &[("RB0202", "role", "a contact needs `name`")]),
+        ("review: {by: soon}", &[("RB0205", "soon", "`soon` is not a day")]),
+        (
+            "allowed_regions: []",
+            &[("RB0205", "[]", "`allowed_regions` is empty, so that no step may act anywhere")],
+        ),
+        (
+            "  - {id: far, uses: fake.fetch, with: {url: \"https://s3.eu-west-1.amazonaws.com/b\"}}
+allowed_regions: [us-east-1]",
+            &[(
+                "RB0292",
+                "\"https://s3.eu-west-1.amazonaws.com/b\"",
+                "this is in `eu-west-1`, which is not an allowed region",
+            )],
+        ),
+        (
+            "drill: {connections: {prod: {host: db.x.eu-west-1.rds.amazonaws.com}}}
+allowed_regions: [us-east-1]",
+            &[(
+                "RB0292",
+                "db.x.eu-west-1.rds.amazonaws.com",
+                "in a drill: this is in `eu-west-1`, which is not an allowed region",
+            )],
+        ),
+    ]);
+}
+
+#[test]
+fn a_schedule_starts_what_can_run_without_anybody() {
+    let line = |line: &str| format!("schedule: [{{cron: {line}}}]");
+    let asks =
+        "  - {id: ask, uses: fake.approve, with: {prompt: sure}}\nschedule: [{cron: \"0 2 * * *\"";
+    table(&[
+        (&line("\"0 2 * * *\""), &[]),
+        (&line("\"0 2 29 2 *\""), &[]),
+        (
+            &line("\"61 2 * * *\""),
+            &[("RB0287", "\"61 2 * * *\"", "`61` is not a minute of a cron line")],
+        ),
+        (
+            &line("\"0 2 * jam *\""),
+            &[("RB0287", "\"0 2 * jam *\"", "`jam` is not a month of a cron line")],
+        ),
+        (
+            &line("\"0 0 2 * * *\""),
+            &[("RB0287", "\"0 0 2 * * *\"", "a cron line has five fields, not 6")],
+        ),
+        (&line("\"\""), &[("RB0287", "\"\"", "a cron line has five fields, not 0")]),
+        (&line("\"0 0 30 2 *\""), &[("RB0288", "\"0 0 30 2 *\"", "`0 0 30 2 *` never comes")]),
+        (
+            &line("\"0 2 * * *\", timezone: Europe/Berln"),
+            &[("RB0289", "Europe/Berln", "unknown time zone `Europe/Berln`")],
+        ),
+        (
+            &line("\"0 2 * * *\", catchup: 800h"),
+            &[("RB0205", "800h", "`catchup` is at most 31 days")],
+        ),
+        (
+            &line("\"0 2 * * *\", mode: drill"),
+            &[("RB0296", "\"0 2 * * *\"", "a scheduled drill, and no `drill`")],
+        ),
+        (
+            &format!("{asks}}}]"),
+            &[("RB0290", "\"0 2 * * *\"", "a scheduled run waits at `ask` until somebody comes")],
+        ),
+        (&format!("{asks}}}]").replace("prompt: sure", "prompt: sure, timeout: 5m"), &[]),
+        (&format!("{asks}, mode: drill}}]\ndrill: {{skip: [ask]}}"), &[]),
+        (
+            "  - {id: say, uses: fake.command, with: {argv: [\"{{ params.what }}\"]}}
+params: {what: {type: string}}
+schedule: [{cron: \"0 2 * * *\"}]",
+            &[("RB0290", "\"0 2 * * *\"", "a scheduled run has no value for the parameter `what`")],
+        ),
+    ]);
+}
+
+#[test]
+fn only_a_handler_of_waits_knows_what_is_waited_for() {
+    let handler = |on: &str| {
+        format!(
+            "handlers: {{{on}: [{{id: a, uses: fake.notify, with: {{webhook: x, text: \"{{{{ run.waiting_step }}}}: {{{{ run.waiting_reason }}}}\"}}}}]}}"
+        )
+    };
+    table(&[
+        (&handler("waiting"), &[]),
+        (
+            &handler("failure"),
+            &[
+                (
+                    "RB0221",
+                    "run.waiting_step",
+                    "`run.waiting_step` is known only in a `waiting` handler",
+                ),
+                (
+                    "RB0221",
+                    "run.waiting_reason",
+                    "`run.waiting_reason` is known only in a `waiting` handler",
+                ),
+            ],
+        ),
+        (
+            "handlers: {exit: [{id: a, uses: fake.notify, with: {webhook: x, text: \"{{ run.status }} {{ run.failed_reason }}\"}}]}",
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn the_schema_knows_every_key() {
+    let schema = model::schema::runbook(&Kinds);
+    let schema = jsonschema::draft202012::new(&schema).unwrap();
+    let accepts = |text: &str| schema.is_valid(&model::document::parse(text).unwrap().to_json());
+    let full = format!("{DRILLED}{DRILL}concurrency: {{group: a}}\ncontacts: [{{role: a, name: b}}]
+review: {{by: \"2027-02-01\"}}\nallowed_regions: [a]\nschedule: [{{cron: \"0 2 * * *\", mode: drill}}]\n");
+    assert!(accepts(&full));
+    assert!(accepts(&format!("{HEAD}{UNDONE}")));
+    for (from, to) in [
+        ("skip: [end]", "skips: [end]"),
+        ("uses: fake.command, with: {argv: [x]}", "uses: fake.command, needs: [a]"),
+        ("uses: fake.command, with: {argv: [x]}", "uses: fake.command, with: {arg: [x]}"),
+        ("ungraceful: skip", "ungraceful: never"),
+        ("milestone: {name: sure}", "milestone: {nmae: sure}"),
+        ("{role: a, name: b}", "{role: a, nam: b}"),
+        ("mode: drill", "mode: both"),
+    ] {
+        assert!(full.contains(from) && !accepts(&full.replace(from, to)), "{to}");
+    }
+    let told = format!("{HEAD}{UNDONE}");
+    for (from, to) in [
+        ("exit:", "exits:"),
+        ("{id: bye,", "{id: bye, restores_service: true,"),
+        ("timeout: 5m}", "timeuot: 5m}"),
+    ] {
+        assert!(told.contains(from) && !accepts(&told.replace(from, to)), "{to}");
     }
 }

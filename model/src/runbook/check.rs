@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use indexmap::IndexSet;
 
-use super::Runbook;
 use super::declare::Named;
 use super::expand::{Expansion, Instance, Part, plan_id};
 use super::facts::facts;
@@ -16,13 +15,14 @@ use super::outputs::{evaluated, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
 use super::trial::{Trial, place_of, trial};
+use super::{Runbook, conduct, region};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::effect::{Effect, Repeat};
 use crate::footprint::Footprint;
 use crate::node::{Node, NodeValue, SourceSpan};
-use crate::plan::{PlanStep, Retry, Role};
+use crate::plan::{Concurrency, PlanStep, Retry, Role};
 use crate::suggest;
 use crate::template::{self, Condition, Results};
 
@@ -40,6 +40,9 @@ pub(super) fn examine(
         scopes.push(Scope::new(&mut names, &part.bound, problems));
         target_secrets.push(targets(&mut names, problems));
     }
+    region::connections(expansion, &scopes, problems);
+    names.enter(0, None);
+    let concurrency = conduct::concurrency(&mut names, &expansion.parts[0].bound, problems);
     names.order = written(expansion, problems);
     let mut examining = Examining { names, catalog, target_secrets };
     let mut steps = Vec::new();
@@ -56,7 +59,7 @@ pub(super) fn examine(
     nothing_to_undo(expansion, problems);
     milestone::check(expansion, problems);
     let complete = steps.len() == expansion.steps.len();
-    Examined { steps, complete, used: examining.names.used() }
+    Examined { steps, complete, used: examining.names.used(), concurrency }
 }
 
 /// What has been said of the items of one `foreach`: the same mistake is told once.
@@ -157,6 +160,8 @@ impl Examining<'_> {
         }
         opaque_retry(step, &footprint, problems);
         handler(one, &footprint, problems);
+        let allowed = &self.names.expansion.parts[0].runbook.conduct.allowed_regions;
+        region::step(allowed, &footprint, &input.node, problems);
         Some(self.planned(at, &input, footprint, version, problems))
     }
 
@@ -344,6 +349,8 @@ pub(super) struct Examined {
     pub(super) steps: Vec<PlanStep>,
     pub(super) complete: bool,
     pub(super) used: HashSet<Used>,
+    /// The group of the run.
+    pub(super) concurrency: Option<Concurrency>,
 }
 
 /// Reports what no variant uses. With errors around, a name may be unused because it is misspelt

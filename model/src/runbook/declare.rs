@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, drill, handlers, param, step};
+use super::{Header, Param, Runbook, conduct, drill, handlers, param, step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
@@ -53,8 +53,13 @@ pub(crate) const RUNBOOK: Keys = Keys {
         "handlers",
         "rollback",
         "drill",
+        "concurrency",
+        "contacts",
+        "review",
+        "allowed_regions",
+        "schedule",
     ],
-    later: &["aws", "allowed_regions", "contacts", "review", "concurrency", "schedule"],
+    later: &["aws"],
 };
 pub(crate) const OBJECTIVES: Keys =
     Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
@@ -134,6 +139,7 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
         steps: step::read_all(&fields, problems),
         handlers: handlers::read(&fields, problems),
         drill: drill::read(&fields, &mut broken, problems),
+        conduct: conduct::read(&fields, problems),
         broken,
     }
     .with_params_checked(problems)

@@ -180,6 +180,11 @@ impl Param {
         first.or(self.min.as_ref()).cloned().unwrap_or_else(|| self.kind.sample())
     }
 
+    /// Nothing but the command line gives it a value.
+    pub(super) fn is_open(&self) -> bool {
+        self.required && self.default.is_none() && self.env.is_none()
+    }
+
     /// Gives it this value, unless the command line gives another.
     pub(super) fn settle(&mut self, value: Value) {
         (self.default, self.required, self.env) = (Some(value), false, None);

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::expand::Expansion;
-use super::{Runbook, check, param, ungraceful};
+use super::{Runbook, check, param, schedule, ungraceful};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
@@ -76,6 +76,7 @@ impl Runbook {
             let Ok(runbook) = self.variant(variant) else { continue };
             let mut found = Vec::new();
             let examined = examined(&runbook, catalog, &mut found);
+            schedule::unattended(&runbook, variant, &examined.steps, &mut found);
             used.extend(examined.used);
             complete &= examined.complete;
             found.retain(|problem| !told.contains(problem));

@@ -224,6 +224,19 @@ static DROP: Fake<Drop> = Fake {
     },
 };
 
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Fetch {
+    url: String,
+}
+
+static FETCH: Fake<Fetch> = Fake {
+    name: "fake.fetch",
+    example: || json!({}),
+    output: || schema_for!(Empty),
+    look: |input| Ok(Footprint::new(Effect::Read, Repeat::Idempotent).endpoint(&input.url)),
+};
+
 #[derive(JsonSchema)]
 struct Empty {}
 
@@ -239,11 +252,20 @@ impl Catalog for Kinds {
             "fake.verify" => Some(&VERIFY),
             "fake.approve" => Some(&APPROVE),
             "fake.drop" => Some(&DROP),
+            "fake.fetch" => Some(&FETCH),
             _ => None,
         }
     }
 
     fn kinds(&self) -> Vec<&'static str> {
-        vec!["fake.dump", "fake.notify", "fake.command", "fake.verify", "fake.approve", "fake.drop"]
+        vec![
+            "fake.dump",
+            "fake.notify",
+            "fake.command",
+            "fake.verify",
+            "fake.approve",
+            "fake.drop",
+            "fake.fetch",
+        ]
     }
 }
