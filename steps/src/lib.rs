@@ -13,6 +13,7 @@ pub mod human;
 pub mod notify;
 pub mod pg;
 pub mod probes;
+pub mod runbook;
 pub mod store;
 #[cfg(test)]
 mod testing;
@@ -46,6 +47,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<git::commit::Commit>::new(),
     &Typed::<flow::wait::Wait>::new(),
     &Typed::<flow::pass::Pass>::new(),
+    &Typed::<runbook::include::Include>::new(),
     &Typed::<human::approve::Approve>::new(),
 ];
 

@@ -32,11 +32,19 @@ fn each_kind_has_a_fresh_page() {
     holds_only("steps", names.map(|kind| format!("{kind}.md")));
 }
 
+/// What the example of `runbook.include` includes.
+const FAILBACK: &str = "version: 1
+name: failback
+params: {region: {type: string}}
+steps: [{id: promote, uses: flow.pass, with: {values: {in: \"{{ params.region }}\"}}}]
+";
+
 /// The example in a runbook that declares what it names: connections, stores, secrets,
 /// parameters and the steps it refers to.
 #[test]
 fn each_example_is_valid_in_a_runbook() {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("failback.yaml"), FAILBACK).unwrap();
     for kind in kinds() {
         let file = folder.path().join(format!("{}.yaml", word(&kind, "kind")));
         let text = around(&kind);

@@ -194,7 +194,7 @@ impl Instance<'_> {
     /// The item as the plan has it.
     pub(super) fn planned_item(&self, item: &Item, part: &Part<'_>) -> plan::Item {
         plan::Item {
-            group: plan_id(&part.id_of(&self.step.id.text)),
+            group: plan_id(&part.id_of(&part.runbook.steps[self.place].id.text)),
             name: item.name.clone(),
             value: item.value.clone(),
         }

@@ -201,8 +201,8 @@ impl Reading<'_, '_> {
             }
             Value::Array(items) => Some(items),
             other => {
-                let problem = Diagnostic::error(code::ITEMS, node.span.clone(), "not a list")
-                    .why(format!("`{text}` is `{other}`"))
+                let message = format!("`{text}` is `{other}`, which is not a list");
+                let problem = Diagnostic::error(code::ITEMS, node.span.clone(), message)
                     .help("declare the parameter with `type: list`");
                 self.problems.push(problem);
                 None

@@ -6,7 +6,9 @@ use minijinja::Value as Rendered;
 use super::expand::Found;
 use super::facts::{FieldRules, field_rules};
 use super::names::{Names, Place};
-use super::outputs::{evaluated, known_after, may_be_missing, missing, outputs_are_known};
+use super::outputs::{
+    evaluated, known_after, may_be_missing, missing, outputs_are_known, unknown_in_loop,
+};
 use super::scope::{Scope, parsed, refused};
 use super::step::Step;
 use crate::catalog::InputProblem;
@@ -194,7 +196,8 @@ impl Filling<'_, '_> {
             }
             Err(error) => {
                 if !(sampled && error.is_about_values()) {
-                    self.problems.push(refused(&error, node));
+                    let unknown = unknown_in_loop(self.names, node).filter(|_| error.undefined);
+                    self.problems.push(unknown.unwrap_or_else(|| refused(&error, node)));
                 }
                 self.unfilled(node)
             }

@@ -341,12 +341,16 @@ impl Runbook {
 
     /// The name's own place when the text at `span` has it in one piece.
     pub(super) fn place_of(&self, reference: &Reference, span: &SourceSpan) -> SourceSpan {
-        let dotted = reference.dotted();
+        self.place_in(span, &reference.dotted())
+    }
+
+    /// The place of a name inside the text at `span`; all of it when it is not in one piece.
+    pub(super) fn place_in(&self, span: &SourceSpan, name: &str) -> SourceSpan {
         let source = self.text_from(span.start);
         let source = source.get(..span.len()).unwrap_or_default();
-        position(source, &dotted).map_or_else(
+        position(source, name).map_or_else(
             || span.clone(),
-            |start| span.start + start..span.start + start + dotted.len(),
+            |start| span.start + start..span.start + start + name.len(),
         )
     }
 

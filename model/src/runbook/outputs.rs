@@ -6,10 +6,11 @@
 //! several types there, one after the other, until the step that reads it accepts one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use minijinja::Value as Rendered;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
+use regex::Regex;
 use serde_json::{Value, json};
 
 use super::expand::{Found, Sort};
@@ -19,8 +20,9 @@ use super::scope::Scope;
 use super::step::Spanned;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
-use crate::node::SourceSpan;
+use crate::node::{Node, SourceSpan};
 use crate::plan::{LeftOut, Role};
+use crate::suggest;
 use crate::template::{self, Reference, TemplateError};
 
 /// A mapping that answers every key.
@@ -187,6 +189,35 @@ fn reads_open(names: &Names<'_>, references: &[Reference]) -> bool {
     })
 }
 
+/// `{% for o in steps.dump.outputs %}`: the name in the loop, and what it goes over.
+static LOOP: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"\{%[-+]?\s*for\s+(\w+)\s+in\s+steps((?:\.\w+)+)\.outputs\b")
+        .expect("the pattern is a constant")
+});
+
+/// The output that a loop over the outputs of a `foreach` reads and its kind does not have.
+pub(super) fn unknown_in_loop(names: &Names<'_>, node: &Node) -> Option<Diagnostic> {
+    let text = node.text()?;
+    LOOP.captures_iter(text).find_map(|found| {
+        let (name, path) = (found.get(1)?.as_str(), found.get(2)?.as_str());
+        let path: Vec<&str> = path.split('.').skip(1).collect();
+        let step = names.find(&path).filter(|found| matches!(found.sort, Sort::Group { .. }))?;
+        let uses = &step.written.uses.text;
+        let facts = names.facts.get(uses)?;
+        let body = &text[found.get(0)?.end()..];
+        let body = body.split("endfor").next().unwrap_or(body);
+        let read = Regex::new(&format!(r"(?:^|[^\w.]){name}((?:\.\w+)+)")).ok()?;
+        read.captures_iter(body).find_map(|one| {
+            let field: Vec<&str> = one.get(1)?.as_str().split('.').skip(1).collect();
+            let Followed::NoSuchKey(known) = follow(&facts.output, &field) else { return None };
+            let at = names.runbook.place_in(&node.span, &format!("{name}.{}", field.join(".")));
+            let message = format!("`{uses}` has no output `{}`", field.join("."));
+            let problem = Diagnostic::error(code::UNKNOWN_OUTPUT, at, message);
+            Some(problem.help(suggest::one_of(field.last()?, &known)))
+        })
+    })
+}
+
 /// None of the steps is of an unknown kind or cannot be read, which is reported by itself.
 pub(super) fn outputs_are_known(names: &Names<'_>, references: &[Reference]) -> bool {
     references.iter().filter_map(|one| names.step_of(one)).all(|found| {
@@ -242,18 +273,29 @@ impl Names<'_> {
     }
 }
 
+/// A reference to outputs that may be missing.
+pub(super) struct Missing<'r> {
+    reference: &'r Reference,
+    absence: Absence,
+    /// It reads the outputs of all items of a `foreach`.
+    all: bool,
+}
+
 /// The first of `references` that reads a step whose outputs may be missing.
 pub(super) fn may_be_missing<'r>(
     names: &Names<'_>,
     references: &'r [Reference],
-) -> Option<(&'r Reference, Absence)> {
-    references.iter().find_map(|one| Some((one, names.absence_of(one)?)))
+) -> Option<Missing<'r>> {
+    references.iter().find_map(|reference| {
+        let found = names.step_of(reference)?;
+        let all = matches!(found.sort, Sort::Group { .. });
+        Some(Missing { reference, absence: names.absence(&found)?, all })
+    })
 }
 
 /// The problem of reading a step that may not have run.
 pub(super) fn missing(
-    names: &Names<'_>,
-    (reference, absence): (&Reference, Absence),
+    Missing { reference, absence, all }: Missing<'_>,
     span: &SourceSpan,
 ) -> Diagnostic {
     let id = reference.step();
@@ -270,10 +312,16 @@ pub(super) fn missing(
         }
         Absence::Replaced => return lacking(names, reference, span),
     };
-    let message = format!("`{}` does not exist when `{id}` {when}", reference.dotted());
+    let (message, instead) = if all {
+        let message = format!("an item of `{}` is empty when its step {when}", reference.dotted());
+        (message, "o.<name> | default(...)".to_owned())
+    } else {
+        let message = format!("`{}` does not exist when `{id}` {when}", reference.dotted());
+        (message, with_default(reference))
+    };
     Diagnostic::error(code::MAY_BE_SKIPPED, span.clone(), message)
         .why(why)
-        .help(format!("say what to use instead: `{}`", with_default(reference)))
+        .help(format!("say what to use instead: `{instead}`"))
 }
 
 /// The problem of a replacement that does not give what a step reads.

@@ -1,0 +1,3 @@
+//! Steps that stand for other runbooks.
+
+pub mod include;
