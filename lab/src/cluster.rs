@@ -7,6 +7,7 @@
 mod error;
 mod home;
 mod programs;
+mod standby;
 mod template;
 
 use std::fs::{self, File};

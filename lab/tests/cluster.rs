@@ -141,3 +141,28 @@ fn a_server_that_cannot_start_says_where_its_log_is() {
     assert!(log.is_file());
     std::fs::remove_dir_all(log.parent().unwrap()).unwrap();
 }
+
+#[test]
+fn a_standby_streams_and_takes_over_when_it_is_promoted() {
+    let primary = cluster();
+    primary.execute("postgres", "CREATE TABLE ledger (n int)").unwrap();
+    let standby = primary.standby("west").unwrap();
+    primary.execute("postgres", "INSERT INTO ledger SELECT generate_series(1, 1000)").unwrap();
+    standby.caught_up_with(&primary).unwrap();
+    let rows = "SELECT count(*) FROM ledger";
+    assert_eq!(standby.query_one("postgres", rows).unwrap(), "1000");
+    let identity = "SELECT system_identifier FROM pg_control_system()";
+    assert_eq!(
+        standby.query_one("postgres", identity).unwrap(),
+        primary.query_one("postgres", identity).unwrap()
+    );
+    let refused = standby.execute("postgres", "INSERT INTO ledger VALUES (1)").unwrap_err();
+    assert!(refused.to_string().contains("read-only transaction"), "{refused}");
+    assert_eq!(psql_by_url(&standby, &standby.url("postgres")).0, Some(0));
+    drop(primary);
+    assert_eq!(standby.query_one("postgres", "SELECT pg_promote()").unwrap(), "t");
+    standby.execute("postgres", "INSERT INTO ledger VALUES (1)").unwrap();
+    let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
+    standby.execute("postgres", "CHECKPOINT").unwrap();
+    assert_eq!(standby.query_one("postgres", timeline).unwrap(), "2");
+}

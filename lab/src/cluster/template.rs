@@ -65,8 +65,8 @@ impl Template {
 
 /// Makes `data` and `password` in a folder.
 pub(super) fn initialise(folder: &Path, programs: &Programs) -> Result<(), ClusterError> {
+    keep_password(folder, &random_word()?, programs.account())?;
     let password = password_file(folder);
-    write_closed(&password, &random_word()?, programs.account())?;
     let data = folder.join("data");
     output(
         programs
@@ -86,6 +86,15 @@ pub(super) fn append(path: &Path, text: &str) -> Result<(), ClusterError> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .attempt("write", path)
+}
+
+/// Writes the file that [`password_in`] reads.
+pub(super) fn keep_password(
+    folder: &Path,
+    password: &str,
+    account: Option<Account>,
+) -> Result<(), ClusterError> {
+    write_closed(&password_file(folder), password, account)
 }
 
 /// The password of a cluster's superuser.
