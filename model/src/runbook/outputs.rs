@@ -295,6 +295,7 @@ pub(super) fn may_be_missing<'r>(
 
 /// The problem of reading a step that may not have run.
 pub(super) fn missing(
+    names: &Names<'_>,
     Missing { reference, absence, all }: Missing<'_>,
     span: &SourceSpan,
 ) -> Diagnostic {
