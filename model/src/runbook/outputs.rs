@@ -289,7 +289,7 @@ pub(super) fn may_be_missing<'r>(
     references.iter().find_map(|reference| {
         let found = names.step_of(reference)?;
         let all = matches!(found.sort, Sort::Group { .. });
-        Some(Missing { reference, absence: names.absence(&found)?, all })
+        Some(Missing { reference, absence: names.absence_of(reference)?, all })
     })
 }
 
