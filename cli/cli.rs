@@ -101,6 +101,17 @@ pub(crate) enum Command {
     /// Print the logs of a run's steps.
     #[command(after_help = "Example:\n  runbook logs 01JD dump")]
     Logs(Logs),
+    /// Answer a question of a run, or tick an item of a checklist.
+    #[command(after_help = "Examples:\n  runbook approve 01JD confirm\n  \
+                      runbook approve 01JD confirm --as dana --key ~/.ssh/id_ed25519\n  \
+                      runbook approve 01JD fence --item 2 --note \"powered off at 03:10\"")]
+    Approve(Approve),
+    /// Answer a question of a run with no.
+    #[command(after_help = "Example:\n  runbook reject 01JD confirm --reason \"not on a Friday\"")]
+    Reject(Reject),
+    /// Check `approvers.yaml` and list who is in it.
+    #[command(after_help = "Example:\n  runbook approvers --approvers runbooks/approvers.yaml")]
+    Approvers(Approvers),
     /// Say what became of a step in doubt.
     #[command(
         after_help = "Example:\n  runbook resolve 01JD notify --applied --reason \"seen in the channel\""
@@ -230,6 +241,9 @@ pub(crate) struct Run {
     /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
     pub(crate) incident_at: Option<jiff::Timestamp>,
+    /// Who may approve; by default `approvers.yaml` beside the runbook or in the state folder.
+    #[arg(long, env = "RUNBOOK_APPROVERS", value_name = "FILE")]
+    pub(crate) approvers: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) attended: Attended,
 }
@@ -348,6 +362,63 @@ pub(crate) struct Resolve {
     /// Do not ask for the step id to be typed.
     #[arg(long)]
     pub(crate) yes: bool,
+}
+
+/// A person's answer.
+#[derive(Debug, Args)]
+pub(crate) struct Answer {
+    /// The run's id or a unique prefix.
+    #[arg(value_name = "RUN")]
+    pub(crate) run: String,
+    /// The step that asks.
+    #[arg(value_name = "STEP")]
+    pub(crate) step: String,
+    /// Who you are; recorded as claimed where no key proves it.
+    #[arg(long = "as", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Why, or what you saw.
+    #[arg(long, visible_alias = "note", value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    /// Sign with this SSH key; by default one of the ssh-agent or `~/.ssh/id_ed25519`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Use a signature that `ssh-keygen -Y sign` made of what `--print-message` printed.
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    pub(crate) signature: Option<PathBuf>,
+    /// Print the exact bytes to sign elsewhere, and answer nothing.
+    #[arg(long, conflicts_with_all = ["key", "signature"])]
+    pub(crate) print_message: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approve {
+    #[command(flatten)]
+    pub(crate) answer: Answer,
+    /// Tick this item of a checklist, from 1; may be repeated.
+    #[arg(long, value_name = "N")]
+    pub(crate) item: Vec<u32>,
+    /// Approve although nobody who is asked is there; needs a reason, and is reported as that.
+    #[arg(long)]
+    pub(crate) break_glass: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reject {
+    #[command(flatten)]
+    pub(crate) answer: Answer,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Approvers {
+    /// Look beside this runbook, as `runbook run` would.
+    #[arg(value_name = "RUNBOOK")]
+    pub(crate) file: Option<PathBuf>,
+    /// The file of approvers.
+    #[arg(long, env = "RUNBOOK_APPROVERS", value_name = "FILE")]
+    pub(crate) approvers: Option<PathBuf>,
+    /// How the list is printed.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -105,6 +105,42 @@ const OWN: &[CodeInfo] = &[
         "What was said to `runbook init` is not a port, an hour, the name of a variable, or cannot stand in a runbook.",
         "runbook init --yes --database-url-env postgresql://db/app",
     ),
+    CodeInfo::new(
+        "RB0994",
+        "a key that cannot sign",
+        "The file named by `--key` cannot be read, is no OpenSSH key, or has a type that cannot be used.",
+        "runbook approve RUN confirm --key no-such-key",
+    ),
+    CodeInfo::new(
+        "RB0995",
+        "a key without its passphrase",
+        "The key is encrypted, and there is no terminal to ask for its passphrase, or three were wrong.",
+        "runbook approve RUN confirm --key encrypted < /dev/null",
+    ),
+    CodeInfo::new(
+        "RB0996",
+        "`ssh-keygen` did not sign",
+        "Keys other than Ed25519, and those of an agent, sign through `ssh-keygen -Y sign`, which failed.",
+        "runbook approve RUN confirm --key id_rsa.pub",
+    ),
+    CodeInfo::new(
+        "RB0997",
+        "a file that is no signature",
+        "`--signature` takes the file that `ssh-keygen -Y sign -n runbook-approval@v1` writes.",
+        "runbook approve RUN confirm --signature message",
+    ),
+    CodeInfo::new(
+        "RB0998",
+        "no file of approvers",
+        "There is no `approvers.yaml` beside the runbook or in the state folder, or the one that was named cannot be read.",
+        "runbook approvers --approvers no-such-file.yaml",
+    ),
+    CodeInfo::new(
+        "RB0999",
+        "a file of approvers with problems",
+        "Its problems are printed with their places. A run with questions does not start before they are repaired.",
+        "runbook run ask.yaml --approvers broken.yaml",
+    ),
 ];
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! One file a command.
 
+pub(crate) mod answer;
+pub(crate) mod approvers;
 pub(crate) mod backups;
 pub(crate) mod completions;
 pub(crate) mod explain;

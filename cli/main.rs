@@ -1,5 +1,6 @@
 //! The `runbook` binary: parses, dispatches, and ends with a documented status.
 
+mod approvers_file;
 mod cli;
 mod codes;
 mod commands;
@@ -13,6 +14,7 @@ mod runbook_file;
 mod settings;
 mod show;
 mod signals;
+mod signing;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,9 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Resolve(args) => commands::request::resolve(&args, settings),
         Command::Skip(args) => commands::request::skip(&args, settings),
         Command::Undo(args) => commands::run::undo(&args, settings),
+        Command::Approve(args) => commands::answer::approve(&args, settings),
+        Command::Reject(args) => commands::answer::reject(&args, settings),
+        Command::Approvers(args) => commands::approvers::approvers(&args, settings),
         Command::Cancel(args) => commands::request::cancel(&args, settings),
         Command::Backups(Backups::List(args)) => {
             runtime()?.block_on(commands::backups::list(&args))

@@ -1,5 +1,8 @@
 //! Questions of a run, answered on the terminal it was started from.
 
+mod console;
+mod terminal;
+
 use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
@@ -9,6 +12,7 @@ use model::approval::{Answer, Decision};
 use model::plan::Plan;
 
 use crate::cli::Attended;
+use crate::people::terminal::Terminal;
 use crate::show::live::Screen;
 use crate::show::print;
 
@@ -44,11 +48,11 @@ pub(crate) fn incident(plan: &Plan, attended: &Attended) -> Option<Timestamp> {
 }
 
 /// Who answers: `--yes` for the starter, a person at the terminal, or nobody.
-pub(crate) fn approver(attended: &Attended) -> Option<Arc<dyn Approver>> {
+pub(crate) fn approver(attended: &Attended, colour: bool) -> Option<Arc<dyn Approver>> {
     if attended.yes {
         return Some(Arc::new(Yes));
     }
-    may_be_asked(attended).then(|| Arc::new(Terminal) as Arc<dyn Approver>)
+    may_be_asked(attended).then(|| Arc::new(Terminal { colour }) as Arc<dyn Approver>)
 }
 
 /// Gives the terminal to a question while it is open, and what it draws otherwise a rest.
@@ -69,59 +73,18 @@ impl Approver for OnScreen {
     }
 }
 
-/// Says yes in the starter's name; it counts only where the starter may answer.
+/// Says yes in the starter's name, to a question that asks for no more than one person; it counts
+/// only where the starter may answer. A checklist is never ticked by it.
 struct Yes;
 
 impl Approver for Yes {
     fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
-        let answer = question.refused.is_none().then(|| Answer {
-            decision: Decision::Approved,
-            by: engine::environment::login(),
-            claimed: true,
-            reason: Some("--yes".to_owned()),
-        });
+        let (login, asked) = (engine::environment::login(), &question.asked);
+        let may = question.refused.is_none()
+            && question.created.starter == login
+            && asked.request.required <= 1
+            && !asked.is_task();
+        let answer = may.then(|| Answer::claimed(Decision::Approved, login).because("--yes"));
         Box::pin(std::future::ready(answer))
     }
-}
-
-/// Asks on the terminal.
-struct Terminal;
-
-impl Approver for Terminal {
-    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
-        let (prompt, answer) = (prompt(question), tokio::task::spawn_blocking(read_answer));
-        print::message(&print::clean(&prompt));
-        Box::pin(async move { answer.await.ok().flatten() })
-    }
-}
-
-fn prompt(question: &Question) -> String {
-    let refused = question.refused.iter().map(|why| format!("that answer does not count: {why}\n"));
-    let refused: String = refused.collect();
-    let until = question.until.map(|until| format!(" (open until {until:.0})")).unwrap_or_default();
-    format!(
-        "\n{refused}{}: {}{until}\napprove? type `yes` or `no`: ",
-        question.step, question.request.prompt
-    )
-}
-
-/// Reads until a plain yes or no; the end of input is no answer.
-fn read_answer() -> Option<Answer> {
-    for line in std::io::stdin().lock().lines() {
-        let decision = match line.ok()?.trim().to_lowercase().as_str() {
-            "yes" => Decision::Approved,
-            "no" => Decision::Rejected,
-            _ => {
-                print::message("type `yes` or `no`: ");
-                continue;
-            }
-        };
-        return Some(Answer {
-            decision,
-            by: engine::environment::login(),
-            claimed: true,
-            reason: None,
-        });
-    }
-    None
 }

@@ -46,6 +46,7 @@ fn created(plan: Plan) -> Event {
         started_at: Timestamp::UNIX_EPOCH,
         incident_at: None,
         unattended: false,
+        approvers: None,
         vars: IndexMap::new(),
         plan,
     }))

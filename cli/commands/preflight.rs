@@ -24,6 +24,7 @@ pub(crate) fn preflight(args: &Preflight, settings: &Settings) -> Result<Exit, F
 /// Looks for what a run of the plan needs; tells what was looked at.
 pub(crate) fn look(plan: Plan) -> Result<Vec<String>, Failure> {
     let start = Start {
+        approvers: None,
         starter: engine::environment::login(),
         incident_at: None,
         unattended: true,

@@ -22,7 +22,7 @@ use crate::settings::Settings;
 use crate::show::live::{Live, Screen};
 use crate::show::print;
 use crate::show::stream::{JsonLines, Lines};
-use crate::{people, signals};
+use crate::{approvers_file, people, signals};
 
 pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     if args.dry_run {
@@ -39,14 +39,20 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     for included in plan.included.values() {
         engine::files::refuse_world_writable(included.source.file.as_ref())?;
     }
+    let state = settings.state()?;
+    let asks = plan.steps.iter().any(|step| step.footprint.waits_for_person);
+    let approvers = approvers_file::locate(args.approvers.as_deref(), Some(&args.file), &state);
+    let approvers = approvers.filter(|_| asks);
     let start = Start {
         starter: engine::environment::login(),
         incident_at: args.incident_at.or_else(|| people::incident(&plan, &args.attended)),
         unattended: !people::is_attended(&args.attended),
         drill: args.params.drill,
+        approvers: approvers
+            .map(|path| approvers_file::read(&path, settings.colour))
+            .transpose()?,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let state = settings.state()?;
     crate::runtime()?.block_on(async {
         let with = surroundings(&state, settings, &args.attended, &[])?;
         Ok(ended(&state, &modes::run(plan, start, with).await?))
@@ -120,7 +126,7 @@ fn surroundings<'a>(
     let cancels = signals::cancels(screen.clone()).map_err(|error| {
         Failure::new(Exit::Bug, "RB0910", "signals cannot be received").why(error)
     })?;
-    let approver = people::approver(attended).map(|approver| match screen {
+    let approver = people::approver(attended, settings.colour).map(|approver| match screen {
         Some(screen) => Arc::new(OnScreen { screen, approver }),
         None => approver,
     });
@@ -143,7 +149,8 @@ fn ended(state: &StateFolder, outcome: &RunOutcome) -> Exit {
     }
     match outcome.status {
         RunStatus::WaitingForApproval => print::message(&format!(
-            "waiting for approval; `runbook resume {run}` asks on a terminal\n"
+            "waiting for approval; `runbook status {run}` shows what is asked, `runbook approve` \
+             answers\n"
         )),
         RunStatus::InDoubt => {
             print::message(&format!("in doubt; `runbook status {run}` shows what to resolve\n"));

@@ -1,8 +1,10 @@
 //! `runbook status` and `runbook runs`.
 
 use engine::error::EngineError;
+use engine::modes;
 use engine::state_folder::{RunEntry, StateFolder};
 use model::ids::RunId;
+use model::plan::Contact;
 use model::run::state::{RunState, RunStatus};
 use model::run::step_state::Skip;
 use model::step_error::StepError;
@@ -14,7 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::show::plan::word;
-use crate::show::{print, table};
+use crate::show::{contact, print, question, table};
 
 pub(crate) fn status(args: &Status, settings: &Settings) -> Result<Exit, Failure> {
     let folder = settings.state()?;
@@ -67,11 +69,28 @@ fn text(run: RunId, state: &RunState, folder: &StateFolder) -> String {
         [] => String::new(),
         steps => format!("\nleft standing: {}", listed(steps)),
     };
-    format!(
-        "{run}  {}  {}{holder}{paused}{left}{next}\n\n{steps}\n",
-        name(state),
-        word(&state.status())
-    )
+    let people = people(state);
+    let (name, status) = (name(state), word(&state.status()));
+    format!("{run}  {name}  {status}{holder}{paused}{left}{next}\n\n{people}{steps}\n")
+}
+
+/// What people are asked or were, and whom to call while a person is waited for.
+pub(crate) fn people(state: &RunState) -> String {
+    let waits = modes::needs_person(state.status());
+    let contacts: &[Contact] =
+        state.plan().filter(|_| waits).map_or(&[], |plan| plan.contacts.as_slice());
+    let asked: Vec<String> = state
+        .steps()
+        .filter_map(|(step, known)| {
+            let open = state.question(&step.id).is_some();
+            let contacts = if open { contacts } else { &[] };
+            Some(question::text(&step.id, known.question()?, contacts) + "\n")
+        })
+        .collect();
+    let called = state.waiting().next().is_some() || contacts.is_empty();
+    let others = contacts.iter().filter(|_| !called);
+    let others = others.map(|contact| format!("call {}\n", contact::line(contact)));
+    asked.into_iter().chain(others).collect()
 }
 
 /// Why a step was left out, its own `if` aside.
@@ -96,6 +115,9 @@ fn next(run: RunId, state: &RunState) -> Option<String> {
             step.id
         ));
     }
+    if let Some(step) = state.waiting().next() {
+        return Some(format!("runbook approve {run} {}, then runbook resume {run}", step.id));
+    }
     if state.finished().is_none() {
         return Some(format!("runbook resume {run}"));
     }
@@ -106,7 +128,7 @@ fn next(run: RunId, state: &RunState) -> Option<String> {
 
 fn as_json(run: RunId, state: &RunState, folder: &StateFolder) -> Value {
     let steps = state.steps().map(|(step, state)| {
-        json!({"id": step.id, "uses": step.uses, "status": state.status(), "attempt": state.attempt, "error": state.error, "output": state.output, "role": step.role})
+        json!({"id": step.id, "uses": step.uses, "status": state.status(), "attempt": state.attempt, "error": state.error, "output": state.output, "role": step.role, "question": state.question().map(question::as_json)})
     });
     json!({
         "run": run.to_string(),

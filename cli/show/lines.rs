@@ -1,8 +1,12 @@
 //! One line of text for each event of a run: one small renderer a family.
 
+use jiff::Timestamp;
+use model::approval::Answer;
+use model::plan::Contact;
 use model::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
 use serde_json::Value;
 
+use crate::show::contact;
 use crate::show::plan::word;
 use crate::show::stages::of_stage;
 
@@ -148,14 +152,34 @@ fn not_run(reason: NotRun) -> &'static str {
     }
 }
 
+fn answered(answer: &Answer) -> String {
+    let what = match (answer.item, answer.break_glass) {
+        (Some(item), false) => format!("item {item} ticked"),
+        (Some(item), true) => format!("BREAK-GLASS: item {item} ticked"),
+        (None, false) => answer.decision.word().to_owned(),
+        (None, true) => "BREAK-GLASS: approved".to_owned(),
+    };
+    let reason = answer.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{what} by {}{reason}", answer.who())
+}
+
+fn escalated(contacts: &[Contact], until: Option<Timestamp>, break_glass: bool) -> String {
+    let what = match until {
+        _ if break_glass => "nobody answered; whoever is there may break the glass".to_owned(),
+        Some(until) => format!("nobody answered; the question stays open until {until:.0}"),
+        None => "nobody answered; the question stays open".to_owned(),
+    };
+    format!("{what}{}", contact::lines(contacts, "\n    call "))
+}
+
 fn of_people(event: &Event) -> Option<(Tone, String)> {
     Some(match event {
         Event::ApprovalRequested { request, .. } => {
             (Tone::Warn, format!("waits for a person: {}", request.prompt))
         }
-        Event::ApprovalAnswered { answer, .. } => {
-            let claimed = if answer.claimed { " (claimed)" } else { "" };
-            (Tone::Plain, format!("{} by {}{claimed}", word(&answer.decision), answer.by))
+        Event::ApprovalAnswered { answer, .. } => (Tone::Plain, answered(answer)),
+        Event::ApprovalEscalated { contacts, until, break_glass, .. } => {
+            (Tone::Bad, escalated(contacts, *until, *break_glass))
         }
         Event::StepResolved { verdict, by, reason, .. } => {
             let verdict = match verdict {

@@ -3,13 +3,14 @@
 use std::fmt::{self, Write as _};
 
 use jiff::Timestamp;
-use model::report::{Report, Step};
+use model::approval::{Answer, Item};
+use model::report::{Approval, Report, Step};
 use model::run::event::NotRun;
 use model::run::stage::Reopening;
 use model::run::step_state::Skip;
 
 use crate::show::plan::word;
-use crate::show::{amount, table};
+use crate::show::{amount, contact, table};
 
 /// The whole report.
 pub(crate) fn markdown(report: &Report) -> String {
@@ -209,24 +210,43 @@ fn failures(out: &mut String, report: &Report) -> fmt::Result {
     Ok(())
 }
 
+/// A question, what became of it, and how each answer is known.
+fn asked(out: &mut String, approval: &Approval) -> fmt::Result {
+    writeln!(out, "- `{}` asked at {}: {}", approval.step, approval.asked_at, approval.prompt)?;
+    for escalation in &approval.escalations {
+        let glass = if escalation.break_glass { ", and the glass might be broken" } else { "" };
+        let called: Vec<String> = escalation.contacts.iter().map(contact::line).collect();
+        let called =
+            if called.is_empty() { "nobody is named".to_owned() } else { called.join("; ") };
+        writeln!(out, "  - nobody answered by {}{glass}; to call: {called}", escalation.at)?;
+    }
+    for (at, answer) in &approval.answers {
+        writeln!(out, "  - {} at {at}", answered(answer, &approval.items))?;
+    }
+    Ok(())
+}
+
+/// `approved by dana, signed with SHA256:..., verified`.
+fn answered(answer: &Answer, items: &[Item]) -> String {
+    let item =
+        answer.item.and_then(|item| Some((item, items.get((item as usize).checked_sub(1)?)?)));
+    let what = item.map_or_else(
+        || word(&answer.decision),
+        |(number, item)| format!("item {number} (\"{}\") ticked", item.text),
+    );
+    let glass = if answer.break_glass { "**BREAK-GLASS** " } else { "" };
+    let reason = answer.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let verified = if answer.signed.is_some() { ", verified" } else { "" };
+    format!("{glass}{what} by {}{verified}{reason}", answer.who())
+}
+
 fn people(out: &mut String, report: &Report) -> fmt::Result {
     if report.approvals.is_empty() && report.resolutions.is_empty() {
         return Ok(());
     }
     writeln!(out, "\n## People\n")?;
     for approval in &report.approvals {
-        writeln!(out, "- `{}` asked at {}: {}", approval.step, approval.asked_at, approval.prompt)?;
-        for (at, answer) in &approval.answers {
-            let claimed = if answer.claimed { " (claimed)" } else { "" };
-            let reason =
-                answer.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            writeln!(
-                out,
-                "  - {} by {}{claimed} at {at}{reason}",
-                word(&answer.decision),
-                answer.by
-            )?;
-        }
+        asked(out, approval)?;
     }
     for resolution in &report.resolutions {
         let verdict = word(&resolution.verdict);

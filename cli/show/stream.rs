@@ -5,11 +5,12 @@ use std::io::Write as _;
 use engine::driver::Observer;
 use jiff::Timestamp;
 use model::journal::Record;
+use model::run::event::{Event, FinalStatus};
 use model::run::state::RunState;
 use serde_json::json;
 
 use crate::show::lines::{Line, Tone, line};
-use crate::show::print;
+use crate::show::{contact, print};
 
 /// Lines for people on standard error.
 pub(crate) struct Lines {
@@ -24,11 +25,26 @@ impl Lines {
 }
 
 impl Observer for Lines {
-    fn event(&mut self, record: &Record, _state: &RunState) {
-        if let Some(line) = line(&record.event) {
+    fn event(&mut self, record: &Record, state: &RunState) {
+        if let Some(mut line) = line(&record.event) {
+            line.text += &called(&record.event, state);
             print::message(&shown(record.stamp.at, &line, self.colour));
         }
     }
+}
+
+/// Whom to call when a person is waited for and when the run has failed.
+fn called(event: &Event, state: &RunState) -> String {
+    let failed = |status: &FinalStatus| *status == FinalStatus::Failed;
+    let calls = match event {
+        Event::ApprovalRequested { .. } | Event::StepInDoubt { .. } | Event::RunPaused { .. } => {
+            true
+        }
+        Event::RunFinished { status, .. } => failed(status),
+        _ => false,
+    };
+    let contacts = state.plan().filter(|_| calls).map_or(&[][..], |plan| plan.contacts.as_slice());
+    contact::lines(contacts, "\n    call ")
 }
 
 /// A line with its time, as it stays on a terminal or in a file.

@@ -4,13 +4,14 @@
 //! decided together are made durable together. When the journal cannot be written, nothing new
 //! begins: what can be stopped is stopped, the rest is waited for, and the error says so.
 
+mod asking;
 mod enact;
 mod hold;
 mod listen;
 mod ports;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use model::run::decide::{Command, decide};
 use model::run::event::{Event, RunCreated};
 use model::run::state::{RunState, RunStatus};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 pub use ports::{
@@ -83,9 +84,10 @@ pub struct Driver {
     link: Link,
     facts: mpsc::UnboundedReceiver<FactMessage>,
     progress: mpsc::Receiver<(StepId, Progress)>,
-    asking: usize,
     hold: Option<hold::Hold>,
     watch: watch::Watch,
+    asking: HashMap<StepId, AbortHandle>,
+    taken: HashSet<String>,
     inbox: tokio::time::Interval,
 }
 
@@ -111,7 +113,7 @@ enum Then {
 enum Heard {
     Ended(StepId, u32, Ended),
     Observed(StepId, u32, model::run::event::Seen),
-    Answered(StepId, Option<model::approval::Answer>),
+    Answered(Box<Question>, Option<model::approval::Answer>),
     Chosen(Option<Choice>),
     Looked(StepId, u32, model::run::event::Seen),
 }
@@ -142,7 +144,8 @@ impl Driver {
             link: Link { facts: facts_in, progress: progress_in },
             facts,
             progress,
-            asking: 0,
+            asking: HashMap::new(),
+            taken: HashSet::new(),
             hold: None,
             inbox: listen::inbox_interval(),
         }
@@ -155,6 +158,8 @@ impl Driver {
             self.stage(event)?;
         }
         self.ask_again();
+        // What the last holder did not come to journal comes first.
+        self.read_inbox()?;
         let outcome = self.run_loop().await;
         if outcome.is_err() {
             self.wind_down().await;
@@ -168,6 +173,8 @@ impl Driver {
             self.commit()?;
             self.offer_choice();
             match next {
+                // What was asked for meanwhile is not left behind.
+                Next::LetGo(_) if self.state.finished().is_none() && self.read_inbox()? => {}
                 Next::LetGo(status) => return Ok(RunOutcome { run: self.created.run, status }),
                 Next::Wait(until) => self.listen(until).await?,
             }
@@ -196,8 +203,8 @@ impl Driver {
             if acted {
                 continue;
             }
-            let people =
-                self.asking > 0 || self.batch.then.iter().any(|then| matches!(then, Then::Ask(_)));
+            let people = !self.asking.is_empty()
+                || self.batch.then.iter().any(|then| matches!(then, Then::Ask(_)));
             return Ok(match rest {
                 _ if self.state.finished().is_some() => Next::LetGo(self.state.status()),
                 _ if self.state.is_held() => Next::Wait(until),
@@ -243,6 +250,7 @@ impl Driver {
         for then in batch.then {
             self.perform(then);
         }
+        self.stop_asking();
         Ok(())
     }
 

@@ -3,10 +3,12 @@
 
 use std::path::Path;
 
-use model::approval::Answer;
+use jiff::Timestamp;
+use model::approval::{Answer, Refusal};
 use model::ids::StepId;
 use model::run::event::{Event, Verdict};
 use model::run::state::RunState;
+use model::run::step_state::StepState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -77,6 +79,22 @@ impl Request {
             Self::Answer { step, answer } => Event::ApprovalAnswered { step, answer },
         }
     }
+}
+
+/// Why an answer, given at `at`, does not count.
+pub fn refusal(state: &RunState, step: &StepId, at: Timestamp, answer: &Answer) -> Option<Refusal> {
+    if let Some(asked) = state.asked(step) {
+        return asked.refusal(at, answer);
+    }
+    let closed = state.step(step).and_then(StepState::question);
+    let again = closed.is_some_and(|asked| {
+        asked.answers.iter().any(|(_, given)| (&given.by, given.item) == (&answer.by, answer.item))
+    });
+    Some(if again {
+        Refusal::Repeated(answer.by.clone())
+    } else {
+        Refusal::NotAsked(step.to_string())
+    })
 }
 
 /// Leaves a request for the holder of the run in `folder`.

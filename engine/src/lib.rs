@@ -28,5 +28,6 @@ pub mod scope;
 pub mod secrets;
 pub mod session;
 pub mod settings;
+mod staffing;
 pub mod state_folder;
 pub mod step;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use model::approval::People;
 use model::ids::RunId;
 use model::journal::Record;
 use model::plan::Plan;
@@ -22,7 +23,7 @@ use crate::preflight::{Probes, preflight};
 use crate::redact::Redactor;
 use crate::registry::Registry;
 use crate::state_folder::StateFolder;
-use crate::{files, group, random, register, scope, session};
+use crate::{files, group, random, register, scope, session, staffing};
 
 /// What a live run works with.
 pub struct Surroundings<'a> {
@@ -53,6 +54,8 @@ pub struct Start {
     pub unattended: bool,
     /// It is a drill.
     pub drill: bool,
+    /// The people whom the run knows; those who may answer are checked against them.
+    pub approvers: Option<People>,
     /// The program's version.
     pub tool: String,
 }
@@ -70,6 +73,7 @@ pub async fn run(
     let created = created(plan, start, mode, &clock)?;
     let (run, redactor) = (created.run, Redactor::default());
     let shared = Arc::new(created.clone());
+    staffing::check(&shared)?;
     let checks = preflight(&shared, with.probes.as_ref(), &redactor).await?;
     with.state.prepare()?;
     let folder = with.state.run_folder(run);
@@ -186,6 +190,7 @@ pub fn plan_only(
     now: Timestamp,
 ) -> Result<Vec<Record>, EngineError> {
     let clock = LogicalClock::new(now);
+    let start = Start { approvers: People::assumed(&plan), ..start };
     let created = created(plan, start, Mode::Plan, &clock)?;
     let mut journal = MemoryJournal::default();
     let state = begin(&mut journal, &clock, created, &mut [])?;
@@ -194,7 +199,7 @@ pub fn plan_only(
         journal: Box::new(journal),
         executor: Arc::new(Assume::new(registry)),
         clock: Arc::new(clock),
-        approver: Some(Arc::new(AssumeApproval::default())),
+        approver: Some(Arc::new(AssumeApproval)),
         observers: Vec::new(),
         folder: None,
         cancels: None,
@@ -252,6 +257,7 @@ fn created(
         started_at: now,
         incident_at: start.incident_at,
         unattended: start.unattended,
+        approvers: start.approvers,
         vars: indexmap::IndexMap::new(),
         plan,
     };

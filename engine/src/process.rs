@@ -254,6 +254,26 @@ pub async fn output(argv: &[String], limit: Duration) -> Result<Vec<u8>, String>
     }
 }
 
+/// The standard output of a program that may ask the person at the terminal, such as for the
+/// passphrase of a key; `input` is its standard input.
+pub fn attended(argv: &[String], input: &[u8]) -> Result<Vec<u8>, String> {
+    let [program, rest @ ..] = argv else { return Err("the command is empty".to_owned()) };
+    let failed = |error: std::io::Error| format!("`{program}` could not be started: {error}");
+    let mut command = std::process::Command::new(program);
+    command.args(rest).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(failed)?;
+    let mut stdin = child.stdin.take().expect("standard input is piped");
+    // A program that does not read its input says why on its standard error.
+    std::io::Write::write_all(&mut stdin, input).ok();
+    drop(stdin);
+    let output = child.wait_with_output().map_err(failed)?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    Err(format!("`{program}` ended with {}: {said}", output.status))
+}
+
 impl ChildRecord {
     /// What the kernel says of a process; nothing when it has ended.
     pub fn of(program: &str, pid: Pid) -> Option<Self> {

@@ -224,6 +224,13 @@ fn refuse_impossible(
             format!("`runbook report {run}` tells how"),
         );
     }
+    if let Request::Answer { step, answer } = request {
+        let refusal = inbox::refusal(state, step, RealClock.now(), answer);
+        return refusal.map_or(Ok(()), |refusal| {
+            let error = EngineError::refused(refusal.code(), refusal.to_string());
+            Err(error.hint(refusal.hint()))
+        });
+    }
     let hint = format!("`runbook status {run}` shows every step");
     if let Request::Skip { step, .. } = request {
         return match state.step(step).map(StepState::status) {

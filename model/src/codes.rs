@@ -1,7 +1,8 @@
 //! The codes of problems: each has a page, made from its entry here.
 //!
-//! `RB01xx` YAML, `RB02xx` the language, `RB03xx` parameters. Other crates have slices of their
-//! own for `RB04xx` and above; the command line puts them together.
+//! `RB01xx` YAML, `RB02xx` the language, `RB03xx` parameters, and those of people who answer.
+//! Other crates have slices of their own for `RB04xx` and above; the command line puts them
+//! together.
 
 /// What is to be said about a code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,8 +247,82 @@ codes! {
         "params:\n  run: {type: string}";
 }
 
+codes! {
+    /// Why an answer of a person does not count, and problems of `approvers.yaml`.
+    approval:
+    NOT_LISTED = "RB0490", "an answer of somebody who is not asked",
+        "`approvers` of the step lists roles and names, and the person is none of them.",
+        "runbook approve RUN confirm --as eve";
+    OWN_RUN = "RB0491", "an approval by the person who started the run",
+        "Two persons see more than one: who started the run may not approve it, unless the step says `allow_self: true`.",
+        "runbook approve RUN confirm";
+    UNSIGNED = "RB0492", "an answer without a signature",
+        "People who are asked have keys in the `approvers.yaml` that the run started with, so a name that is only claimed does not count.",
+        "runbook approve RUN confirm --as dana";
+    FORGED = "RB0493", "a signature that does not verify",
+        "The signature was not made by the key that it names, over these bytes, in the namespace `runbook-approval@v1`. Sign what `--print-message` prints, unchanged.",
+        "runbook approve RUN confirm --signature changed.sig";
+    OTHER_RUN = "RB0494", "a signature for another run",
+        "An approval holds for the run it was given for. Sign again, for this run.",
+        "runbook approve RUN confirm --signature last-month.sig";
+    OTHER_PLAN = "RB0495", "a signature for another plan",
+        "The plan that was signed is not the plan of this run.",
+        "runbook approve RUN confirm --signature other-plan.sig";
+    OTHER_QUESTION = "RB0496", "a signature for another question",
+        "It was given for another step, or for an earlier question of this one, and is not taken a second time.",
+        "runbook approve RUN confirm --signature first-question.sig";
+    UNKNOWN_KEY = "RB0497", "a signature with a key that nobody has",
+        "The people of a run, and their keys, are those of `approvers.yaml` when the run started. `runbook approvers` lists those of the file as it is now.",
+        "runbook approve RUN confirm --key ~/.ssh/id_of_somebody_else";
+    EXPIRED = "RB0723", "an answer after the end of the question",
+        "The `timeout` of the question had passed when the answer came. What counts is when it is journaled.",
+        "runbook approve RUN confirm --as dana";
+    REPEATED = "RB0724", "a second answer of one person",
+        "Each person answers a question once; `required: 2` takes two persons.",
+        "runbook approve RUN confirm --as dana";
+    NOT_ASKED = "RB0725", "the step asks nobody now",
+        "The run has no such step, or its question is not open: not yet, or not any more. `runbook status` shows the steps that wait.",
+        "runbook approve RUN dump";
+    NO_ITEM = "RB0726", "no such item of the checklist",
+        "Items are counted from 1. A checklist takes `--item N`, a plain approval takes none.",
+        "runbook approve RUN fence --item 9";
+    TICKED = "RB0727", "an item that is ticked already",
+        "Each item is ticked once.",
+        "runbook approve RUN fence --item 1";
+    NO_EVIDENCE = "RB0728", "an item that needs evidence",
+        "The item says `evidence: true`: tick it with what you saw.",
+        "runbook approve RUN fence --item 2";
+    GLASS_CLOSED = "RB0729", "breaking the glass when it is not time",
+        "It is possible where the step says `on_timeout: escalate`, after those who are asked and then the contacts had their time.",
+        "runbook approve RUN confirm --break-glass --reason \"nobody is there\"";
+    NO_REASON = "RB0730", "breaking the glass without a reason",
+        "What is done without those who should have been asked is explained, by whoever does it.",
+        "runbook approve RUN confirm --break-glass";
+    OTHER_ANSWER = "RB0731", "a signature for another answer",
+        "The decision, the item, the name or the reason that was signed is not the one that is given.",
+        "runbook reject RUN confirm --signature approved.sig";
+    NOBODY = "RB0732", "approvers that nobody is",
+        "An entry of `approvers` is neither a role nor a name of `approvers.yaml`, so nobody could answer for it.",
+        "with: {prompt: \"Go?\", approvers: [dab]}";
+    TOO_FEW = "RB0733", "more approvals than people",
+        "Fewer people of `approvers.yaml` may answer than `required` asks for; the starter counts only with `allow_self: true`, and where one has a key, only those with keys count.",
+        "with: {prompt: \"Go?\", approvers: [dba], required: 3}";
+    DUPLICATE_NAME = "RB0990", "one name for two",
+        "Names in `approvers.yaml` are unique, and no name is also a role.",
+        "approvers:\n  - {name: dana}\n  - {name: Dana}";
+    DUPLICATE_KEY = "RB0991", "one key for two persons",
+        "A signature could not tell which of them answered.",
+        "approvers:\n  - {name: dana, key: ssh-ed25519 AAAA...}\n  - {name: eve, key: ssh-ed25519 AAAA...}";
+    MALFORMED_KEY = "RB0992", "a key that does not read",
+        "`key` takes the line of a public key file: its type and its base64 text.",
+        "key: ssh-ed25519 AAAA";
+    KEY_TYPE = "RB0993", "a key of a type that cannot be used",
+        "Signatures of this type cannot be verified, or are too weak: DSA, RSA below 2048 bits, certificates.",
+        "key: ssh-dss AAAAB3NzaC1kc3MAAACBA...";
+}
+
 /// The groups of this crate.
-pub const ALL: [&[CodeInfo]; 3] = [document::ALL, language::ALL, params::ALL];
+pub const ALL: [&[CodeInfo]; 4] = [document::ALL, language::ALL, params::ALL, approval::ALL];
 
 #[cfg(test)]
 mod tests {

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::approval::Answer;
+use crate::approval::{Answer, Escalation, Item};
 use crate::ids::{RunId, StepId};
 use crate::plan::{Role, Source};
 use crate::run::event::{LogDigest, Mode, NotRun, Verdict};
@@ -223,8 +223,13 @@ pub struct Approval {
     pub prompt: String,
     /// When.
     pub asked_at: Timestamp,
-    /// The answers, and when they came.
+    /// The items of a checklist, in order.
+    pub items: Vec<Item>,
+    /// The answers, and when they came. One that is signed was verified again: a journal with a
+    /// signature that does not hold tells no run.
     pub answers: Vec<(Timestamp, Answer)>,
+    /// Nobody answered in time, and others were called.
+    pub escalations: Vec<Escalation>,
 }
 
 /// What a person said of a step in doubt.

@@ -49,6 +49,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<flow::pass::Pass>::new(),
     &Typed::<runbook::include::Include>::new(),
     &Typed::<human::approve::Approve>::new(),
+    &Typed::<human::task::Task>::new(),
 ];
 
 /// The registry of [`STEPS`].

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use engine::context::Progress;
 use jiff::Timestamp;
+use model::approval::Question;
 use model::run::event::NotRun;
-use model::run::step_state::{Phase, Question};
+use model::run::step_state::Phase;
 use model::step_error::StepError;
 
 use crate::show::amount::{self, size, whole};

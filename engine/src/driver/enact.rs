@@ -1,29 +1,22 @@
 //! From a command to the events it becomes and the effects that follow them.
 
-use jiff::Timestamp;
-use model::approval;
 use model::ids::StepId;
-use model::node_de;
 use model::plan::PlanStep;
 use model::run::decide::{Command, later};
 use model::run::event::Event;
-use model::run::step_state::Phase;
 use model::step_error::StepError;
-use model::template::{condition, render};
+use model::template::condition;
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use crate::driver::{Driver, Heard, Question, Then};
+use crate::driver::{Driver, Then};
 use crate::error::EngineError;
 use crate::executor::Job;
 use crate::random;
 use crate::rendering::refused;
 use crate::scope::scope;
-
-/// Answers that do not count, before a question is left to others.
-const REFUSALS: usize = 3;
 
 impl Driver {
     pub(super) fn enact(&mut self, command: Command) -> Result<(), EngineError> {
@@ -40,7 +33,7 @@ impl Driver {
                 let at = later(self.stamp().at, random::jittered(base, jitter));
                 self.stage(Event::StepRetryScheduled { step, attempt, at })
             }
-            Command::Record(event) => self.stage(event),
+            Command::Record(event) => self.record(event),
             Command::Finish { status, failed_step } => {
                 self.stage(Event::RunFinished { status, failed_step })
             }
@@ -48,7 +41,19 @@ impl Driver {
         }
     }
 
-    fn step(&self, step: &StepId) -> Arc<PlanStep> {
+    fn record(&mut self, event: Event) -> Result<(), EngineError> {
+        let changed = match &event {
+            Event::ApprovalEscalated { step, .. } => Some(step.clone()),
+            _ => None,
+        };
+        self.stage(event)?;
+        if let Some(step) = changed {
+            self.ask_anew(&step);
+        }
+        Ok(())
+    }
+
+    pub(super) fn step(&self, step: &StepId) -> Arc<PlanStep> {
         Arc::clone(self.steps.get(step).expect("decisions name steps of the plan"))
     }
 
@@ -94,7 +99,7 @@ impl Driver {
     }
 
     /// Whether the step's `if` holds; otherwise the step is skipped, or fails with it.
-    fn admitted(&mut self, step: &StepId, scope: &Value) -> Result<bool, EngineError> {
+    pub(super) fn admitted(&mut self, step: &StepId, scope: &Value) -> Result<bool, EngineError> {
         let plan = self.step(step);
         let Some(text) = &plan.condition else { return Ok(true) };
         match condition(text, scope, &self.state) {
@@ -108,79 +113,9 @@ impl Driver {
         Ok(false)
     }
 
-    fn fail(&mut self, step: &StepId, error: StepError) -> Result<(), EngineError> {
+    pub(super) fn fail(&mut self, step: &StepId, error: StepError) -> Result<(), EngineError> {
         let error = self.parts.redactor.error(error);
         let attempt = self.state.step(step).map_or(0, |state| state.attempt);
         self.stage(Event::StepFailed { step: step.clone(), attempt, error })
     }
-
-    fn put_question(&mut self, step: &StepId) -> Result<(), EngineError> {
-        let scope = self.scope_of(step);
-        if !self.admitted(step, &scope)? {
-            return Ok(());
-        }
-        let rendered = render(&self.step(step).with, &scope).map_err(|e| refused("`with`", &e));
-        let request = rendered.and_then(|with| read_request(&with));
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return self.fail(step, error),
-        };
-        let until = request.timeout.map(|limit| later(self.stamp().at, limit.duration()));
-        let (id, asked) = (step.clone(), request.clone());
-        self.stage(Event::ApprovalRequested { step: id, request: asked, until })?;
-        let question = self.question(step, request, until);
-        self.batch.then.push(Then::Ask(question));
-        Ok(())
-    }
-
-    fn question(
-        &self,
-        step: &StepId,
-        request: approval::Request,
-        until: Option<Timestamp>,
-    ) -> Question {
-        Question { run: self.created.run, step: step.clone(), request, until, refused: None }
-    }
-
-    /// Puts the questions again that an earlier process left open.
-    pub(super) fn ask_again(&mut self) {
-        let open = |(plan, state): (&PlanStep, &model::run::step_state::StepState)| {
-            let Phase::Waiting(asked) = &state.phase else { return None };
-            Some(self.question(&plan.id, asked.request.clone(), asked.until))
-        };
-        let questions: Vec<Question> = self.state.steps().filter_map(open).collect();
-        self.batch.then.extend(questions.into_iter().map(Then::Ask));
-    }
-
-    /// Puts the question again when more than one approval is needed.
-    pub(super) fn ask_for_more(&mut self, step: &StepId) {
-        if let Some(asked) = self.state.question(step).filter(|asked| asked.is_open()) {
-            let question = self.question(step, asked.request.clone(), asked.until);
-            self.batch.then.push(Then::Ask(question));
-        }
-    }
-
-    /// Puts a question to whoever is there.
-    pub(super) fn ask(&mut self, mut question: Question) {
-        let Some(approver) = self.parts.approver.clone() else { return };
-        let starter = self.created.starter.clone();
-        self.asking += 1;
-        self.tasks.spawn(async move {
-            for _ in 0..REFUSALS {
-                let answer = approver.ask(&question).await;
-                let refusal = answer.as_ref().and_then(|a| question.request.refuses(a, &starter));
-                if refusal.is_none() {
-                    return Heard::Answered(question.step, answer);
-                }
-                question.refused = refusal;
-            }
-            Heard::Answered(question.step, None)
-        });
-    }
-}
-
-fn read_request(with: &Value) -> Result<approval::Request, StepError> {
-    node_de::read(&model::node::Node::from_json(with)).map_err(|error| {
-        StepError::permanent("RB0401", format!("the question is not valid: {error}"))
-    })
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use model::ids::StepId;
 use model::run::decide::stoppable;
 use model::run::event::{Event, Seen};
+use model::run::step_state::StepState;
 use model::step_error::StepError;
 use tokio::time::{Interval, MissedTickBehavior};
 
@@ -44,7 +45,7 @@ impl Driver {
         self.watch_time()?;
         self.take(woken)?;
         while let Some(heard) = self.tasks.try_join_next() {
-            self.take(heard.map_or(Woken::Lost, Woken::Heard))?;
+            self.take(joined(heard))?;
         }
         while let Ok(message) = self.facts.try_recv() {
             self.take(Woken::Fact(message))?;
@@ -68,7 +69,7 @@ impl Driver {
         tokio::select! {
             biased;
             Some(message) = self.facts.recv() => Woken::Fact(message),
-            Some(heard) = self.tasks.join_next() => heard.map_or(Woken::Lost, Woken::Heard),
+            Some(heard) = self.tasks.join_next() => joined(heard),
             wish = wish(self.parts.cancels.as_mut()) => Woken::Cancel(wish),
             Some((step, progress)) = self.progress.recv() => Woken::Progress(step, progress),
             _ = self.inbox.tick(), if watches => Woken::Inbox,
@@ -82,13 +83,8 @@ impl Driver {
             Woken::Heard(Heard::Observed(step, attempt, seen)) => {
                 self.observed(step, attempt, seen)
             }
-            Woken::Heard(Heard::Answered(step, answer)) => {
-                self.asking -= 1;
-                let Some(answer) = answer else { return Ok(()) };
-                let id = step.clone();
-                if self.stage_if_legal(Event::ApprovalAnswered { step, answer }) {
-                    self.ask_for_more(&id);
-                }
+            Woken::Heard(Heard::Answered(question, answer)) => {
+                self.answered(*question, answer);
                 Ok(())
             }
             Woken::Fact(message) => {
@@ -110,7 +106,7 @@ impl Driver {
                 }
                 Ok(())
             }
-            Woken::Inbox => self.read_inbox(),
+            Woken::Inbox => self.read_inbox().map(|_| ()),
             Woken::Time => Ok(()),
             Woken::Lost => Err(EngineError::new(
                 "RB0498",
@@ -166,17 +162,23 @@ impl Driver {
         }
     }
 
-    /// Takes the requests of other processes; one that is not possible is told and dropped.
-    pub(super) fn read_inbox(&mut self) -> Result<(), EngineError> {
-        let Some(folder) = self.parts.folder.clone() else { return Ok(()) };
+    /// Takes the requests of other processes, each once; one that is not possible is told and
+    /// dropped. Whether there was one.
+    pub(super) fn read_inbox(&mut self) -> Result<bool, EngineError> {
+        let Some(folder) = self.parts.folder.clone() else { return Ok(false) };
+        let mut any = false;
         for (name, request) in inbox::waiting(&folder) {
+            if !self.taken.insert(name.clone()) {
+                continue;
+            }
+            any = true;
             match request {
                 Some(request) => self.answer_request(&request)?,
                 None => self.warn("a request in the inbox cannot be read".to_owned(), None)?,
             }
             self.batch.then.push(Then::RequestDone(name));
         }
-        Ok(())
+        Ok(any)
     }
 
     fn answer_request(&mut self, request: &Request) -> Result<(), EngineError> {
@@ -186,23 +188,38 @@ impl Driver {
             return Ok(());
         }
         let step = event.step().cloned();
-        if let Some(why) = self.refusal(request) {
-            return self.warn(format!("an answer does not count: {why}"), step);
+        if let Event::ApprovalAnswered { step, answer } = &event {
+            // A holder that died may have journaled it before it removed the request.
+            let asked = self.state.step(step).and_then(StepState::question);
+            if asked.is_some_and(|asked| asked.answers.iter().any(|(_, given)| given == answer)) {
+                return Ok(());
+            }
+            let at = self.stamp().at;
+            if let Some(refusal) = inbox::refusal(&self.state, step, at, answer) {
+                let message = format!("an answer does not count: [{}] {refusal}", refusal.code());
+                return self.warn(message, Some(step.clone()));
+            }
         }
-        if !self.stage_if_legal(event) {
-            self.warn("a request came too late".to_owned(), step)?;
+        let staged = self.stage_if_legal(event);
+        match step {
+            Some(step) if staged => self.ask_anew(&step),
+            step if !staged => self.warn("a request came too late".to_owned(), step)?,
+            _ => {}
         }
         Ok(())
     }
 
-    fn refusal(&self, request: &Request) -> Option<String> {
-        let Request::Answer { step, answer } = request else { return None };
-        let question = self.state.question(step)?;
-        question.request.refuses(answer, &self.created.starter)
-    }
-
     fn warn(&mut self, message: String, step: Option<StepId>) -> Result<(), EngineError> {
         self.stage(Event::Warning { code: "RB0452".to_owned(), message, step })
+    }
+}
+
+/// What a task that ended told; one whose question was closed tells nothing.
+fn joined(heard: Result<Heard, tokio::task::JoinError>) -> Woken {
+    match heard {
+        Ok(heard) => Woken::Heard(heard),
+        Err(error) if error.is_cancelled() => Woken::Time,
+        Err(_) => Woken::Lost,
     }
 }
 

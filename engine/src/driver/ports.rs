@@ -2,28 +2,42 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use jiff::Timestamp;
-use model::approval::{Answer, Request};
+use model::approval::{self, Answer, Asked, Refusal};
 use model::ids::{RunId, StepId};
 use model::journal::Record;
+use model::run::event::RunCreated;
 use model::run::state::RunState;
 
 use crate::context::Progress;
 
 /// A question to a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// The run.
-    pub run: RunId,
+    pub created: Arc<RunCreated>,
     /// The step.
     pub step: StepId,
-    /// What is asked.
-    pub request: Request,
-    /// When it closes.
-    pub until: Option<Timestamp>,
+    /// What is asked, and what has been answered.
+    pub asked: approval::Question,
     /// Why the answer before did not count.
-    pub refused: Option<String>,
+    pub refused: Option<Refusal>,
+    /// How many answers in a row did not count.
+    pub refusals: usize,
+}
+
+impl Question {
+    /// The question with all that decides who may answer it.
+    pub fn context(&self) -> Asked<'_> {
+        Asked {
+            run: self.created.run,
+            step: &self.step,
+            starter: &self.created.starter,
+            people: self.created.approvers.as_ref(),
+            question: &self.asked,
+        }
+    }
 }
 
 /// An answer to come.
@@ -32,7 +46,7 @@ pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Option<Answer>> + Send +
 /// Answers questions: a terminal, or nobody.
 pub trait Approver: Send + Sync {
     /// Asks; nothing when no answer can be had here. After three answers that do not count the
-    /// question stays open for others.
+    /// question stays open for others. Dropped when the question is closed or has changed.
     fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a>;
 
     /// Lets the person choose how it goes on after a Ctrl-C; nothing when no choice can be had

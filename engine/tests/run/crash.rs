@@ -161,6 +161,7 @@ pub(crate) fn new_state(plan: Plan) -> RunState {
         started_at: jiff::Timestamp::UNIX_EPOCH,
         incident_at: None,
         unattended: false,
+        approvers: None,
         vars: indexmap::IndexMap::new(),
         plan,
     };

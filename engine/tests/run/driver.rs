@@ -306,12 +306,7 @@ impl Approver for Says {
         let by = self.0.get(*asked).map(|name| (*name).to_owned());
         *asked += 1;
         let decision = self.2;
-        Box::pin(std::future::ready(by.map(|by| Answer {
-            decision,
-            by,
-            claimed: true,
-            reason: None,
-        })))
+        Box::pin(std::future::ready(by.map(|by| Answer::claimed(decision, by))))
     }
 }
 
@@ -352,8 +347,7 @@ async fn an_open_question_is_answered_later_and_a_missing_secret_only_pauses() {
     let source = SecretSource::File(secret.to_str().unwrap().to_owned());
     plan.secrets.insert("token".to_owned(), source);
     let run = assert_status(&ground.run(plan).await, RunStatus::WaitingForApproval);
-    let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
-    let answer = Answer { decision, by, claimed, reason: None };
+    let answer = Answer::claimed(Decision::Approved, "dana");
     ground.state.request(run, &Request::Answer { step: id("confirm"), answer }).unwrap();
     std::fs::remove_file(&secret).unwrap();
     assert_status(&ground.resume(run).await, RunStatus::Paused);
@@ -403,8 +397,7 @@ async fn an_unattended_run_that_is_resumed_without_its_secret_waits_for_it() {
     let outcome = engine::modes::run(plan, unattended, ground.surroundings()).await;
     let run = assert_status(&outcome, RunStatus::WaitingForApproval);
     std::fs::remove_file(&secret).unwrap();
-    let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
-    let answer = Answer { decision, by, claimed, reason: None };
+    let answer = Answer::claimed(Decision::Approved, "dana");
     ground.state.request(run, &Request::Answer { step: id("confirm"), answer }).unwrap();
     assert_status(&ground.resume(run).await, RunStatus::Paused);
 }
@@ -435,8 +428,7 @@ struct Removes(std::path::PathBuf);
 impl Approver for Removes {
     fn ask<'a>(&'a self, _question: &'a Question) -> AnswerFuture<'a> {
         std::fs::remove_file(&self.0).unwrap();
-        let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
-        Box::pin(std::future::ready(Some(Answer { decision, by, claimed, reason: None })))
+        Box::pin(std::future::ready(Some(Answer::claimed(Decision::Approved, "dana"))))
     }
 }
 

@@ -276,7 +276,7 @@ pub(crate) fn name(event: &Event) -> String {
 
 pub(crate) fn start() -> Start {
     let (starter, tool) = ("ann".to_owned(), "0.1.0".to_owned());
-    Start { starter, incident_at: None, unattended: false, drill: false, tool }
+    Start { starter, incident_at: None, unattended: false, drill: false, approvers: None, tool }
 }
 
 pub(crate) fn plan(steps: Vec<PlanStep>) -> Plan {
@@ -304,5 +304,5 @@ pub(crate) fn assert_status(outcome: &Result<RunOutcome, EngineError>, status: R
 
 /// A person's word, proved by no key.
 pub(crate) fn answer(by: &str, decision: Decision) -> Answer {
-    Answer { decision, by: by.to_owned(), claimed: true, reason: None }
+    Answer::claimed(decision, by)
 }

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 
+use crate::approval::Escalation;
 use crate::ids::StepId;
 use crate::journal::Record;
 use crate::report::timing::{self, Stretch, ms, waits_for_people};
@@ -115,8 +116,21 @@ impl Gathered {
             }
             Event::ApprovalRequested { request, .. } => {
                 times.started_at = Some(at);
-                let (step, prompt) = (step.clone(), request.prompt.clone());
-                self.approvals.push(Approval { step, prompt, asked_at: at, answers: Vec::new() });
+                self.approvals.push(Approval {
+                    step: step.clone(),
+                    prompt: request.prompt.clone(),
+                    asked_at: at,
+                    items: request.items.clone(),
+                    answers: Vec::new(),
+                    escalations: Vec::new(),
+                });
+            }
+            Event::ApprovalEscalated { contacts, break_glass, .. } => {
+                let (contacts, break_glass) = (contacts.clone(), *break_glass);
+                let asked = self.approvals.iter_mut().rfind(|asked| asked.step == *step);
+                if let Some(asked) = asked {
+                    asked.escalations.push(Escalation { at, contacts, break_glass });
+                }
             }
             Event::ApprovalAnswered { answer, .. } => {
                 let asked = self.approvals.iter_mut().rfind(|asked| asked.step == *step);

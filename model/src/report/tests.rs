@@ -33,6 +33,7 @@ fn created(steps: Vec<PlanStep>, incident_at: Option<Timestamp>) -> Event {
         started_at: at(0),
         incident_at,
         unattended: false,
+        approvers: None,
         vars: IndexMap::new(),
         plan,
     }))
@@ -66,10 +67,8 @@ fn failover(incident_at: Option<Timestamp>) -> Report {
     steps[2].footprint.waits_for_person = true;
     steps[3].phase = Some("execute".to_owned());
     steps[3].restores_service = true;
-    let (prompt, by) = ("Go?".to_owned(), "dana".to_owned());
-    let request =
-        Request { prompt, approvers: Vec::new(), required: 1, timeout: None, allow_self: false };
-    let answer = Answer { decision: Decision::Approved, by, claimed: true, reason: None };
+    let request = Request { prompt: "Go?".to_owned(), required: 1, ..Request::default() };
+    let answer = Answer::claimed(Decision::Approved, "dana");
     let point = |second| json!({"recovery_point": at(second)});
     let records = records(vec![
         (0, created(steps, incident_at)),
@@ -77,7 +76,7 @@ fn failover(incident_at: Option<Timestamp>) -> Report {
         (10, started("drain")),
         (30, succeeded("drain", 1, point(-500))),
         (60, succeeded("dump", 1, json!({}))),
-        (60, Event::ApprovalRequested { step: id("confirm"), request, until: None }),
+        (60, Event::ApprovalRequested { step: id("confirm"), request, until: None, plan: None }),
         (180, Event::ApprovalAnswered { step: id("confirm"), answer }),
         (180, succeeded("confirm", 0, json!({}))),
         (181, started("promote")),
@@ -188,12 +187,10 @@ fn attempts_approvals_and_warnings_are_told() {
 fn a_run_that_waits_has_no_rto_yet() {
     let mut ask = step("confirm", &[]);
     ask.footprint.waits_for_person = true;
-    let prompt = "Go?".to_owned();
-    let request =
-        Request { prompt, approvers: Vec::new(), required: 1, timeout: None, allow_self: false };
+    let request = Request { prompt: "Go?".to_owned(), required: 1, ..Request::default() };
     let records = records(vec![
         (0, created(vec![ask], None)),
-        (10, Event::ApprovalRequested { step: id("confirm"), request, until: None }),
+        (10, Event::ApprovalRequested { step: id("confirm"), request, until: None, plan: None }),
         (70, Event::RunResumed { epoch: 2, by: "bob".to_owned() }),
     ]);
     let report = super::report(&records).unwrap().unwrap();

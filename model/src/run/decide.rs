@@ -4,18 +4,17 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
 
-use crate::approval::Decision;
+use crate::approval::{OnTimeout, Question};
 use crate::effect::Effect;
 use crate::ids::StepId;
-use crate::plan::{Occasion, PlanStep};
+use crate::plan::{Contact, Occasion, PlanStep};
 use crate::run::event::{Event, FinalStatus, NotRun};
 use crate::run::graph::Lane;
 use crate::run::settle::{settle, time_left};
 use crate::run::stage::{advance, tell};
 use crate::run::state::{RunState, RunStatus};
-use crate::run::step_state::{Phase, Question};
+use crate::run::step_state::Phase;
 use crate::step_error::StepError;
 use crate::units::Span;
 
@@ -179,36 +178,57 @@ fn close_questions(state: &RunState, now: Timestamp, commands: &mut Vec<Command>
     };
     for step in state.sets.waiting.iter().filter(|step| !stops(step)) {
         if let Phase::Waiting(question) = &state.steps[*step].phase {
-            commands.extend(close(&state.plan_step(*step).id, question, now).map(Command::Record));
+            let contacts = &state.plan().expect("a step is one of a plan").contacts;
+            let event = close(&state.plan_step(*step).id, question, contacts, now);
+            commands.extend(event.map(Command::Record));
         }
     }
 }
 
-fn close(step: &StepId, question: &Question, now: Timestamp) -> Option<Event> {
+fn close(
+    step: &StepId,
+    question: &Question,
+    contacts: &[Contact],
+    now: Timestamp,
+) -> Option<Event> {
     if let Some(answer) = question.rejection() {
         let why = answer.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
         let message = format!("`{}` rejected it{why}", answer.by);
         let error = StepError::permanent("RB0450", message);
         return Some(Event::StepFailed { step: step.clone(), attempt: 0, error });
     }
-    if !question.is_open() {
-        let (at, _) = question.answers.last()?;
-        let claimed = question.answers.iter().any(|(_, answer)| answer.claimed);
-        let output = json!({
-            "decision": Decision::Approved,
-            "by": question.names().join(", "),
-            "at": at,
-            "claimed": claimed,
-        });
-        let (step, adopted, log) = (step.clone(), false, None);
-        return Some(Event::StepSucceeded { step, attempt: 0, output, adopted, log });
+    if question.is_granted() {
+        let (step, output) = (step.clone(), question.output());
+        return Some(Event::StepSucceeded { step, attempt: 0, output, adopted: false, log: None });
     }
-    if question.until.is_some_and(|until| until <= now) {
-        let error = StepError::permanent("RB0451", "nobody answered in time")
-            .hint("raise `timeout`, or name more `approvers`");
-        return Some(Event::StepTimedOut { step: step.clone(), attempt: 0, error });
+    let is_late = question.until.is_some_and(|until| until <= now);
+    is_late.then(|| match question.request.on_timeout {
+        OnTimeout::Fail => {
+            let error = StepError::permanent("RB0451", "nobody answered in time")
+                .hint("raise `timeout`, or name more `approvers`");
+            Event::StepTimedOut { step: step.clone(), attempt: 0, error }
+        }
+        OnTimeout::Escalate => escalate(step, question, contacts, now),
+    })
+}
+
+/// First those contacts are called who were not asked yet, for another period; then all of them,
+/// and whoever is there may break the glass.
+fn escalate(step: &StepId, question: &Question, contacts: &[Contact], now: Timestamp) -> Event {
+    let break_glass = question.escalation.is_some();
+    let was_asked = |contact: &&Contact| {
+        let names = [&contact.role, &contact.name].map(|name| name.to_lowercase());
+        question.request.approvers.iter().any(|entry| names.contains(&entry.to_lowercase()))
+    };
+    let next: Vec<Contact> = contacts.iter().filter(|it| !was_asked(it)).cloned().collect();
+    let all = break_glass || next.is_empty();
+    let period = question.request.timeout.filter(|_| !break_glass);
+    Event::ApprovalEscalated {
+        step: step.clone(),
+        contacts: if all { contacts.to_vec() } else { next },
+        until: period.map(|period| later(now, period.duration())),
+        break_glass,
     }
-    None
 }
 
 /// What may start in one decision.

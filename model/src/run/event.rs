@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::approval::{Answer, Request};
+use crate::approval::{Answer, People, Request};
 use crate::ids::{RunId, StepId};
-use crate::plan::{LeftOut, Occasion, Plan};
+use crate::plan::{Contact, LeftOut, Occasion, Plan};
 use crate::run::stage::{Reopening, UndoCause, WaitCause};
 use crate::step_error::StepError;
 use crate::units::Span;
@@ -185,9 +185,26 @@ pub enum Event {
         step: StepId,
         /// The question.
         request: Request,
-        /// When the question closes.
+        /// When the question closes, or is escalated.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
+        /// SHA-256 of the plan, which signatures bind. With it, every answer is checked again
+        /// by whoever reads the journal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        plan: Option<String>,
+    },
+    /// Nobody answered in time: others are called, and the question stays open.
+    ApprovalEscalated {
+        /// The step.
+        step: StepId,
+        /// Whom to call.
+        contacts: Vec<Contact>,
+        /// When their time ends.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+        /// Whoever is there may answer now, with a reason.
+        #[serde(default, skip_serializing_if = "is_false")]
+        break_glass: bool,
     },
     /// A person answered.
     ApprovalAnswered {
@@ -326,6 +343,9 @@ pub struct RunCreated {
     /// the steps that tell of failures run, where otherwise the run would pause.
     #[serde(default, skip_serializing_if = "is_false")]
     pub unattended: bool,
+    /// The people whom the run knows, as they were when it started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvers: Option<People>,
     /// The plan's vars, rendered.
     pub vars: IndexMap<String, Value>,
     /// What is to be done.
@@ -487,6 +507,7 @@ impl Event {
             | Self::StepNotRun { step, .. }
             | Self::StepCancelled { step, .. }
             | Self::ApprovalRequested { step, .. }
+            | Self::ApprovalEscalated { step, .. }
             | Self::ApprovalAnswered { step, .. } => Some(step),
             Self::RunPaused { step, .. } | Self::Warning { step, .. } => step.as_ref(),
             Self::RunCreated(_)

@@ -91,6 +91,7 @@ impl Simulation {
             started_at: start(),
             incident_at: None,
             unattended: false,
+            approvers: None,
             vars: indexmap::IndexMap::new(),
             plan,
         })));
@@ -193,10 +194,9 @@ impl Simulation {
                 if !self.admits(&step) {
                     return self.record(skipped(step));
                 }
-                let (prompt, approvers) = ("Go?".to_owned(), Vec::new());
-                let (required, timeout, allow_self) = (1, None, false);
-                let request = Request { prompt, approvers, required, timeout, allow_self };
-                self.record(Event::ApprovalRequested { step, request, until: None });
+                let prompt = "Go?".to_owned();
+                let request = Request { prompt, required: 1, ..Request::default() };
+                self.record(Event::ApprovalRequested { step, request, until: None, plan: None });
             }
             Command::Observe { step, attempt } => {
                 self.record(Event::StepObserving { step: step.clone(), attempt });
@@ -304,8 +304,7 @@ impl Simulation {
             }
             RunStatus::WaitingForApproval => {
                 let step = self.state.waiting().next().unwrap().id.clone();
-                let (decision, by, claimed) = (Decision::Approved, "dana".to_owned(), true);
-                let answer = Answer { decision, by, claimed, reason: None };
+                let answer = Answer::claimed(Decision::Approved, "dana");
                 self.record(Event::ApprovalAnswered { step, answer });
             }
             status => panic!("nobody can help with {status:?}"),

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::approval::{Asked, Question};
 use crate::ids::StepId;
 use crate::plan::{Occasion, Plan, PlanStep};
 use crate::run::event::{Event, FinalStatus, RunCreated};
 use crate::run::graph::{Graph, LANES, Lane, Place};
 use crate::run::sets::Sets;
 use crate::run::stage::{Stage, Wait};
-use crate::run::step_state::{Phase, Question, StepState};
+use crate::run::step_state::{Phase, StepState};
 use crate::step_error::StepError;
 use crate::template::Results;
 
@@ -158,7 +159,11 @@ impl RunState {
         self.sets.add(step, place, &state.phase, state.due);
         self.sets.let_forward(place.group);
         let lane = place.lane.index();
-        match (before.is_closed(), self.steps[step].phase.is_closed()) {
+        let was_closed = before.is_closed();
+        if let Phase::Waiting(asked) = before {
+            self.steps[step].asked = Some(asked);
+        }
+        match (was_closed, self.steps[step].phase.is_closed()) {
             (true, false) => self.open[lane] += 1,
             (false, true) => {
                 self.open[lane] -= 1;
@@ -330,6 +335,23 @@ impl RunState {
             Phase::Waiting(question) => Some(question),
             _ => None,
         }
+    }
+
+    /// What a step asks now, with all that decides who may answer.
+    pub fn asked(&self, step: &StepId) -> Option<Asked<'_>> {
+        self.asked_by(self.graph.find(step)?)
+    }
+
+    pub(super) fn asked_by(&self, step: usize) -> Option<Asked<'_>> {
+        let (created, step_id) = (self.created.as_deref()?, &self.plan_step(step).id);
+        let Phase::Waiting(question) = &self.steps[step].phase else { return None };
+        Some(Asked {
+            run: created.run,
+            step: step_id,
+            starter: &created.starter,
+            people: created.approvers.as_ref(),
+            question,
+        })
     }
 
     /// The first step that failed.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::approval::{Answer, Decision, Request};
+use crate::approval::Question;
 use crate::plan::LeftOut;
 use crate::run::event::{AttemptEnd, Fact, NotRun, Seen};
 use crate::step_error::StepError;
@@ -46,39 +46,6 @@ pub enum Phase {
     Stopped,
     /// It will not start.
     NotRun(NotRun),
-}
-
-/// A question that is open.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Question {
-    /// What is asked.
-    pub request: Request,
-    /// When it closes.
-    pub until: Option<Timestamp>,
-    /// The answers so far, and when they came.
-    pub answers: Vec<(Timestamp, Answer)>,
-}
-
-impl Question {
-    /// Those who answered, each once.
-    pub fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> =
-            self.answers.iter().map(|(_, answer)| answer.by.as_str()).collect();
-        names.sort_unstable();
-        names.dedup();
-        names
-    }
-
-    /// The first rejection.
-    pub fn rejection(&self) -> Option<&Answer> {
-        let mut answers = self.answers.iter().map(|(_, answer)| answer);
-        answers.find(|answer| answer.decision == Decision::Rejected)
-    }
-
-    /// More answers are needed.
-    pub fn is_open(&self) -> bool {
-        self.rejection().is_none() && self.names().len() < self.request.required as usize
-    }
 }
 
 /// The word for where a step stands.
@@ -151,6 +118,8 @@ pub struct StepState {
     pub error: Option<StepError>,
     /// Why it was skipped.
     pub skip: Option<Skip>,
+    /// What it asked people, when that is closed.
+    pub asked: Option<Box<Question>>,
     /// Steps it still waits for.
     pub(super) unmet: usize,
     /// Its place among the steps that have ended, from 1.
@@ -174,6 +143,7 @@ impl StepState {
             output: None,
             error: None,
             skip: None,
+            asked: None,
             unmet,
             ended: 0,
             slow_at: None,
@@ -211,6 +181,14 @@ impl StepState {
     /// A step of undo or of a handler that nothing has called for.
     pub fn is_uncalled(&self) -> bool {
         matches!(self.phase, Phase::Dormant | Phase::NotRun(NotRun::NotNeeded))
+    }
+
+    /// What it asks people now, or asked them.
+    pub fn question(&self) -> Option<&Question> {
+        match &self.phase {
+            Phase::Waiting(question) => Some(question),
+            _ => self.asked.as_deref(),
+        }
     }
 
     /// The newest fact of that name.

@@ -6,13 +6,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
+use crate::approval::{Answer, Escalation, Question, Request, plan_digest};
 use crate::ids::StepId;
 use crate::run::decide::later;
 use crate::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
 use crate::run::graph::Lane;
 use crate::run::stage::{Stage, Wait, WaitCause};
 use crate::run::state::{IllegalEvent, RunState};
-use crate::run::step_state::{Phase, Question, Skip};
+use crate::run::step_state::{Phase, Skip};
 use crate::step_error::{ErrorClass, StepError};
 use crate::units::Span;
 
@@ -138,35 +139,73 @@ impl RunState {
                 self.expect(step, *attempt, |phase| *phase == Phase::Running)?;
                 self.slow(at, step)
             }
-            Event::ApprovalRequested { request, until, .. } => self.ask(
-                step,
-                Question { request: request.clone(), until: *until, answers: Vec::new() },
-            ),
-            Event::ApprovalAnswered { answer, .. } => match &mut self.steps[step].phase {
-                Phase::Waiting(question) => {
-                    question.answers.push((at, answer.clone()));
-                    Ok(())
-                }
-                _ => refuse("nobody is asked"),
-            },
+            Event::ApprovalRequested { request, until, plan, .. } => {
+                self.ask(at, step, request, *until, plan.as_ref())
+            }
+            Event::ApprovalAnswered { answer, .. } => self.answer(at, step, answer),
+            Event::ApprovalEscalated { contacts, until, break_glass, .. } => {
+                let (contacts, break_glass) = (contacts.clone(), *break_glass);
+                self.escalate(step, *until, Escalation { at, contacts, break_glass })
+            }
             _ => self.conclude(step, event),
         }
     }
 
-    fn ask(&mut self, step: usize, question: Question) -> Applied {
-        let asks = self.plan_step(step).footprint.waits_for_person;
-        ensure(asks, "the step asks nobody")?;
+    fn ask(
+        &mut self,
+        at: Timestamp,
+        step: usize,
+        request: &Request,
+        until: Option<Timestamp>,
+        plan: Option<&String>,
+    ) -> Applied {
+        ensure(self.plan_step(step).footprint.waits_for_person, "the step asks nobody")?;
         let consent = self.lane(step) == Lane::Consent;
         let from = if consent { Phase::Dormant } else { Phase::Ready };
         self.expect(step, 0, |phase| *phase == from)?;
         ensure(self.may_start(step), "no step may start now")?;
+        let same = |digest: &String| self.plan().is_some_and(|plan| plan_digest(plan) == *digest);
+        ensure(plan.is_none_or(same), "the question is about another plan")?;
         if consent {
             ensure(!self.undoable().is_empty(), "there is nothing to undo")?;
             ensure(self.open[Lane::Main.index()] == 0, "steps have not ended")?;
             self.stage = Stage::Undo;
         }
+        let question = Question::new(request.clone(), at, until);
+        self.enter(step, Phase::Waiting(Box::new(Question { plan: plan.cloned(), ..question })));
+        self.waits_for(WaitCause::Approval, Some(step), &request.prompt);
+        Ok(())
+    }
+
+    fn answer(&mut self, at: Timestamp, step: usize, answer: &Answer) -> Applied {
+        let asked = self.asked_by(step);
+        let Some(asked) = asked else { return refuse("nobody is asked") };
+        let checked = asked.question.plan.is_some();
+        if let Some(refusal) = asked.refusal(at, answer).filter(|_| checked) {
+            return refuse(format!("the answer does not count: {refusal}"));
+        }
+        if let Phase::Waiting(question) = &mut self.steps[step].phase {
+            question.answers.push((at, answer.clone()));
+        }
+        Ok(())
+    }
+
+    fn escalate(
+        &mut self,
+        step: usize,
+        until: Option<Timestamp>,
+        escalation: Escalation,
+    ) -> Applied {
+        let Phase::Waiting(question) = &self.steps[step].phase else {
+            return refuse("nobody is asked");
+        };
+        ensure(question.until.is_some_and(|until| until <= escalation.at), "there is time left")?;
+        let mut question = question.clone();
+        (question.until, question.escalation) = (until, Some(escalation));
         let prompt = question.request.prompt.clone();
-        self.enter(step, Phase::Waiting(Box::new(question)));
+        self.enter(step, Phase::Waiting(question));
+        self.steps[step].asked = None;
+        // Others are told now: it is another wait.
         self.waits_for(WaitCause::Approval, Some(step), &prompt);
         Ok(())
     }

@@ -3,21 +3,30 @@
 use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use jiff::Timestamp;
-use model::approval::{Decision, Request};
+use model::approval::{Approve as Question, Decision};
 use model::catalog::InputProblem;
-use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::step_error::StepError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Asks a person, and goes on only when they approve.
+/// Asks people, and goes on only when enough of them approve.
 ///
 /// ## What it does
-/// The run asks on the terminal it was started from, shows what it is about to do, and waits. The
-/// answer is journaled with who gave it. Without a terminal the run stays
-/// `waiting_for_approval` and ends with exit status 5; `runbook approve` and `runbook resume` go
-/// on from there. A name that no key proves is recorded as claimed.
+/// The run asks on the terminal it was started from and waits. Anybody who is asked may also
+/// answer from another process or another machine with the state folder: `runbook approve RUN
+/// STEP`, `runbook reject RUN STEP`. Every answer is journaled with who gave it before it has an
+/// effect. Where `approvers.yaml` knows the keys of the people who are asked, an answer counts
+/// only with their SSH signature over the plan, the run, the step, the question and the decision;
+/// otherwise the name is recorded as claimed. Without a terminal the run stays
+/// `waiting_for_approval` and ends with exit status 5; `runbook resume` goes on once it is
+/// approved.
+///
+/// `required: 2` takes two different persons. Who started the run may not approve it unless
+/// `allow_self: true`. The end of `timeout` is an instant that survives a resume. With
+/// `on_timeout: escalate` the contacts of the runbook are then named and get the same time again;
+/// after that whoever is there may break the glass: `runbook approve RUN STEP --break-glass
+/// --reason "..."`, which every report shows as that.
 ///
 /// ## When to use it
 /// Before every step that cannot be taken back: a promotion, a restore over a live database, a
@@ -27,7 +36,7 @@ use serde::{Deserialize, Serialize};
 /// Nothing. Machine time stands still while the question is open.
 ///
 /// ## How it can fail
-/// A rejection and the end of `timeout` both fail the step.
+/// A rejection fails the step, and so does the end of `timeout`, unless it escalates.
 ///
 /// ## Example
 /// ```yaml
@@ -36,24 +45,28 @@ use serde::{Deserialize, Serialize};
 ///   with:
 ///     prompt: Promote the standby? This cannot be taken back.
 ///     approvers: [dba]
+///     required: 2
 ///     timeout: 15m
+///     on_timeout: escalate
 /// ```
 #[derive(Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Input(Request);
+pub struct Input(Question);
 
 /// Who decided.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     /// What was answered.
     decision: Decision,
-    /// Who answered.
+    /// Who answered, separated by commas.
     by: String,
-    /// When.
+    /// When the last of them did.
     #[schemars(with = "String", extend("format" = "date-time"))]
     at: Timestamp,
-    /// No key proves the name.
+    /// No key proves one of the names.
     claimed: bool,
+    /// Whoever was there approved, because nobody who was asked did.
+    break_glass: bool,
 }
 
 /// The step kind. The driver asks in its place, because a question outlives the process.
@@ -61,16 +74,18 @@ pub struct Approve;
 
 impl Step for Approve {
     const KIND: &'static str = "human.approve";
-    const SUMMARY: &'static str = "asks a person, and goes on only when they approve";
+    const SUMMARY: &'static str = "asks people, and goes on only when enough of them approve";
     type Input = Input;
     type Output = Output;
 
-    fn validate(Input(request): &Input) -> Result<(), Vec<InputProblem>> {
-        let mut problems = Vec::new();
-        if request.prompt.trim().is_empty() {
-            problems.push(InputProblem::at("prompt", "the question is empty"));
-        }
-        if request.required == 0 {
+    fn validate(Input(question): &Input) -> Result<(), Vec<InputProblem>> {
+        let mut problems = super::problems(
+            &question.prompt,
+            &question.approvers,
+            question.timeout,
+            question.on_timeout,
+        );
+        if question.required == 0 {
             let problem = InputProblem::at("required", "no approval is needed");
             problems.push(problem.help("leave the step out, or ask for at least 1"));
         }
@@ -78,14 +93,12 @@ impl Step for Approve {
     }
 
     fn footprint(_input: &Input) -> Footprint {
-        let mut footprint = Footprint::new(Effect::Read, Repeat::Idempotent);
-        footprint.waits_for_person = true;
-        footprint
+        super::footprint()
     }
 
     fn example() -> Output {
         let (decision, at) = (Decision::Approved, Timestamp::UNIX_EPOCH);
-        Output { decision, by: "dana".to_owned(), at, claimed: true }
+        Output { decision, by: "dana".to_owned(), at, claimed: true, break_glass: false }
     }
 
     async fn observe(_input: &Input, _ctx: &StepContext) -> Result<Observation<Output>, StepError> {
@@ -93,9 +106,7 @@ impl Step for Approve {
     }
 
     async fn run(_input: &Input, _ctx: &StepContext) -> Result<Output, StepError> {
-        let message = "nobody can be asked here: approvals are asked for by the run itself";
-        let hint = "answer with `runbook approve`, then `runbook resume`";
-        Err(StepError::needs_operator("RB0740", message).hint(hint))
+        Err(super::nobody())
     }
 }
 
@@ -122,5 +133,19 @@ mod tests {
         let keys: Vec<_> = problems.iter().map(|problem| problem.path[0].as_str()).collect();
         assert_eq!(keys, ["prompt", "required"]);
         assert!(Approve::validate(&input("Go?", 2)).is_ok());
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let refused = |with: serde_json::Value| {
+            let problems = Approve::validate(&serde_json::from_value(with).unwrap()).unwrap_err();
+            problems.into_iter().map(|problem| problem.message).collect::<Vec<_>>()
+        };
+        let with = serde_json::json!({"prompt": "Go?", "on_timeout": "escalate"});
+        assert_eq!(refused(with), ["`on_timeout: escalate` without a `timeout`"]);
+        let with = serde_json::json!({"prompt": "Go?", "timeout": "0s"});
+        assert_eq!(refused(with), ["`timeout` must be above 0"]);
+        let with = serde_json::json!({"prompt": "Go?", "approvers": ["dba", "dba"]});
+        assert_eq!(refused(with), ["`dba` stands twice"]);
     }
 }

@@ -49,6 +49,7 @@ impl History {
             started_at: start(),
             incident_at: None,
             unattended: false,
+            approvers: None,
             vars: indexmap::IndexMap::new(),
             plan,
         })));
@@ -243,14 +244,14 @@ pub(super) fn waits() -> History {
         required: 2,
         timeout: Some(minutes(15)),
         allow_self: false,
+        ..Request::default()
     };
-    let answer =
-        Answer { decision: Decision::Approved, by: "sam".to_owned(), claimed: true, reason: None };
+    let answer = Answer::claimed(Decision::Approved, "sam");
     let until = Some(start() + SignedDuration::from_mins(16));
     History::of(plan)
         .started("safety", 1)
         .wait(60.0)
-        .tell(Event::ApprovalRequested { step: id("confirm"), request, until })
+        .tell(Event::ApprovalRequested { step: id("confirm"), request, until, plan: None })
         .copies("safety", "copy public.orders", 10 << 20, Some(400 << 20))
         .wait(35.0)
         .tell(Event::ApprovalAnswered { step: id("confirm"), answer })
