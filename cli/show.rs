@@ -2,6 +2,7 @@
 
 pub(crate) mod amount;
 pub(crate) mod contact;
+pub(crate) mod conduct;
 pub(crate) mod fields;
 pub(crate) mod kind;
 pub(crate) mod lines;

@@ -10,7 +10,7 @@ use model::preview::{Preview, StepPreview};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::show::{amount, table};
+use crate::show::{amount, conduct, table};
 
 /// The plan as plain text.
 pub(crate) fn text(preview: &Preview) -> String {
@@ -30,6 +30,9 @@ fn write_text(out: &mut String, preview: &Preview) -> fmt::Result {
     for (name, value) in &preview.params {
         writeln!(out, "  {name} = {}", inline(value))?;
     }
+    for (label, value) in conduct::of_plan(preview) {
+        writeln!(out, "  {label}: {value}")?;
+    }
     for (label, value) in parts(preview) {
         writeln!(out, "  {label}: {value}")?;
     }
@@ -37,7 +40,7 @@ fn write_text(out: &mut String, preview: &Preview) -> fmt::Result {
         writeln!(out)?;
         write_step(out, step, &after(step, preview))?;
     }
-    writeln!(out, "\n{}; nothing was executed", amount::count(preview.steps.len(), "step"))
+    writeln!(out, "\n{}; nothing was executed", conduct::counted(preview))
 }
 
 fn write_step(out: &mut String, step: &StepPreview, after: &str) -> fmt::Result {
@@ -56,7 +59,7 @@ fn write_step(out: &mut String, step: &StepPreview, after: &str) -> fmt::Result 
     if let Some(name) = &step.name {
         writeln!(out, "    {name}")?;
     }
-    for (label, value) in details(step) {
+    for (label, value) in conduct::of_step(step).into_iter().chain(details(step)) {
         writeln!(out, "    {label}: {value}")?;
     }
     Ok(())
@@ -172,6 +175,9 @@ fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
     for (name, value) in &preview.params {
         writeln!(out, "- `{name}` = `{}`", inline(value))?;
     }
+    for (label, value) in conduct::of_plan(preview) {
+        writeln!(out, "- {label}: {value}")?;
+    }
     for (label, value) in parts(preview) {
         writeln!(out, "- `{label}`: {value}")?;
     }
@@ -183,16 +189,23 @@ fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
             word(&step.footprint.repeat),
             after(step, preview),
             step.footprint.writes.join("; "),
+            special(step),
         ]
     });
-    let header = ["step", "uses", "effect", "when repeated", "after", "writes"];
+    let header = ["step", "uses", "effect", "when repeated", "after", "writes", "special"];
     writeln!(out, "\n{}", table::markdown(&header, rows))?;
     let final_steps = preview.steps.iter().filter(|step| is_final(step)).count();
     writeln!(
         out,
         "\n{}, {final_steps} destructive or irreversible; nothing was executed.",
-        amount::count(preview.steps.len(), "step")
+        conduct::counted(preview)
     )
+}
+
+/// What is special about a step, on one line.
+fn special(step: &StepPreview) -> String {
+    let all = conduct::of_step(step).into_iter().map(|(label, value)| format!("{label}: {value}"));
+    all.collect::<Vec<_>>().join("; ")
 }
 
 /// Nobody takes it back, or nobody can tell whether it happened.

@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use crate::footprint::Footprint;
 use crate::ids::StepId;
-use crate::plan::{Group, Included, Item, Objectives, Plan, PlanStep, Retry, Source};
+use crate::plan::{
+    Concurrency, Contact, Group, Included, Item, LeftOut, Milestone, Objectives, Plan, PlanStep,
+    Retry, Review, Role, Rollback, Schedule, Source,
+};
 use crate::template::{self, Reference, Template};
 use crate::units::Span;
 
@@ -33,7 +36,25 @@ pub struct Preview {
     /// The steps that were written once with `foreach`, by their id there.
     #[serde(skip_serializing_if = "IndexMap::is_empty")]
     pub groups: IndexMap<StepId, Group>,
-    /// Its steps in the order of the document.
+    /// Runs beside which this one does not run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<Concurrency>,
+    /// Whether finished steps are undone after a failure.
+    #[serde(skip_serializing_if = "Rollback::is_never")]
+    pub rollback: Rollback,
+    /// Whom to call, in this order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub contacts: Vec<Contact>,
+    /// When the runbook is to be looked at again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review: Option<Review>,
+    /// Regions in which steps may act; empty means any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed_regions: Vec<String>,
+    /// When runs start by themselves.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schedule: Vec<Schedule>,
+    /// Its steps in the order of the document; those of handlers and undos behind the others.
     pub steps: Vec<StepPreview>,
 }
 
@@ -79,6 +100,21 @@ pub struct StepPreview {
     pub deadline: Option<Span>,
     /// RTO stops when this step has succeeded.
     pub restores_service: bool,
+    /// What it is part of.
+    #[serde(skip_serializing_if = "Role::is_main")]
+    pub role: Role,
+    /// Why it is left out of this run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+    /// Its failure lets the steps after it run.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub continue_on_failure: bool,
+    /// An attempt that takes longer is warned of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slow_after: Option<Span>,
+    /// An objective inside the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub milestone: Option<Milestone>,
 }
 
 /// The preview of a plan. Pure: nothing is read but the plan.
@@ -101,6 +137,12 @@ pub fn preview(plan: &Plan) -> Preview {
         max_parallel: plan.max_parallel,
         included: plan.included.iter().map(included).collect(),
         groups: plan.groups.clone(),
+        concurrency: plan.concurrency.clone(),
+        rollback: plan.rollback,
+        contacts: plan.contacts.clone(),
+        review: plan.review.clone(),
+        allowed_regions: plan.allowed_regions.clone(),
+        schedule: plan.schedule.clone(),
         steps: plan
             .steps
             .iter()
@@ -140,6 +182,11 @@ fn step_preview(step: &PlanStep, known: &Value) -> StepPreview {
         timeout: step.timeout,
         deadline: step.deadline,
         restores_service: step.restores_service,
+        role: step.role.clone(),
+        left_out: step.left_out,
+        continue_on_failure: step.continue_on_failure,
+        slow_after: step.slow_after,
+        milestone: step.milestone.clone(),
     }
 }
 
@@ -177,8 +224,14 @@ fn unknown(references: &[Reference]) -> Option<String> {
     if !steps.is_empty() {
         return Some(format!("(known after {})", steps.join(", ")));
     }
-    let at_start = |reference: &&Reference| reference.root == "run" && reference.path != ["name"];
-    references.iter().find(at_start).map(|_| "(known at the start)".to_owned())
+    let of_run = |reference: &&Reference| reference.root == "run" && reference.path != ["name"];
+    let of_run: Vec<&Reference> = references.iter().filter(of_run).collect();
+    let changes = |reference: &&Reference| {
+        let field = reference.path.first().map_or("", String::as_str);
+        field == "status" || field.starts_with("failed_") || field.starts_with("waiting_")
+    };
+    let when = if of_run.iter().any(changes) { "when it runs" } else { "at the start" };
+    (!of_run.is_empty()).then(|| format!("(known {when})"))
 }
 
 #[cfg(test)]
@@ -203,6 +256,7 @@ mod tests {
     fn what_is_not_known_says_when_it_will_be() {
         assert_eq!(shown("{{ steps.dump.outputs.set }}"), json!("(known after dump)"));
         assert_eq!(shown("{{ run.id }}"), json!("(known at the start)"));
+        assert_eq!(shown("{{ run.failed_step }}"), json!("(known when it runs)"));
         assert_eq!(
             shown("set {{ steps.dump.outputs.set }}"),
             json!("set {{ steps.dump.outputs.set }} (known after dump)")

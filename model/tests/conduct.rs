@@ -531,11 +531,11 @@ fn a_schedule_starts_what_can_run_without_anybody() {
         (&line("\"0 2 29 2 *\""), &[]),
         (
             &line("\"61 2 * * *\""),
-            &[("RB0287", "\"61 2 * * *\"", "`61` is not a minute of a cron line")],
+            &[("RB0287", "\"61 2 * * *\"", "`61` cannot be the minute of a cron line")],
         ),
         (
             &line("\"0 2 * jam *\""),
-            &[("RB0287", "\"0 2 * jam *\"", "`jam` is not a month of a cron line")],
+            &[("RB0287", "\"0 2 * jam *\"", "`jam` cannot be the month of a cron line")],
         ),
         (
             &line("\"0 0 2 * * *\""),

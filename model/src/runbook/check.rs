@@ -271,7 +271,7 @@ impl Examining<'_> {
         let limit = if footprint.repeat == Repeat::Opaque { 0 } else { retry.limit };
         PlanStep {
             id: plan_id(&one.id),
-            name: self.name(one, part, problems),
+            name: Self::name(one, part, problems),
             phase: step.phase.clone().or_else(|| expansion.outer_phase(part)),
             uses: step.uses.text.clone(),
             kind_version: version,
@@ -300,12 +300,7 @@ impl Examining<'_> {
     }
 
     /// The step's name; its templates read what is known before the run.
-    fn name(
-        &self,
-        one: &Instance<'_>,
-        part: &Part<'_>,
-        problems: &mut Vec<Diagnostic>,
-    ) -> Option<String> {
+    fn name(one: &Instance<'_>, part: &Part<'_>, problems: &mut Vec<Diagnostic>) -> Option<String> {
         let name = one.step.name.as_ref()?;
         if !template::is_template(&name.text) {
             return Some(name.text.clone());

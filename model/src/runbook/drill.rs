@@ -68,7 +68,7 @@ impl Drill {
     /// Reports what it names that is not there, and values that do not fit.
     pub(super) fn check(&self, runbook: &Runbook, problems: &mut Vec<Diagnostic>) {
         for (name, given) in &self.params {
-            problems.extend(self.value(runbook, name, given).err());
+            problems.extend(value(runbook, name, given).err());
         }
         for id in self.replace.iter().map(|(id, _)| id).chain(&self.skip) {
             if !has_step(runbook, &path_of(id)) {
@@ -90,21 +90,10 @@ impl Drill {
         undeclared("store", &self.stores, &runbook.stores, problems);
     }
 
-    /// The value of a parameter in the form that plans have.
-    fn value(
-        &self,
-        runbook: &Runbook,
-        name: &str,
-        given: &Given,
-    ) -> Result<serde_json::Value, Diagnostic> {
-        let Given { key_span, node } = given;
-        param::value_of(&runbook.params, name, key_span, node)
-    }
-
     /// Makes the runbook the one of the drill.
     pub(super) fn apply(&self, runbook: &mut Runbook) {
         for (name, given) in &self.params {
-            let value = self.value(runbook, name, given).ok();
+            let value = value(runbook, name, given).ok();
             if let (Some(declared), Some(value)) = (runbook.params.get_mut(name), value) {
                 declared.value.settle(value);
             }
@@ -120,6 +109,11 @@ impl Drill {
         take_over(&self.connections, &mut runbook.connections);
         take_over(&self.stores, &mut runbook.stores);
     }
+}
+
+/// The value of a parameter in the form that plans have.
+fn value(runbook: &Runbook, name: &str, given: &Given) -> Result<serde_json::Value, Diagnostic> {
+    param::value_of(&runbook.params, name, &given.key_span, &given.node)
 }
 
 fn path_of(id: &Spanned) -> Vec<&str> {

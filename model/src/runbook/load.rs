@@ -117,7 +117,9 @@ impl<'s> Loading<'s> {
                 Some(runbook)
             }
             Err(mut found) => {
-                found.iter_mut().for_each(|problem| problem.shift(base));
+                for problem in &mut found {
+                    problem.shift(base);
+                }
                 problems = found;
                 None
             }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use croner::Cron;
-use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::civil::date;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -24,11 +23,18 @@ pub(crate) const SCHEDULE: Keys = Keys {
     later: &[],
 };
 
-/// The five fields of a line, in their order.
-const FIELDS: [&str; 5] = ["minute", "hour", "day of the month", "month", "day of the week"];
+/// The five fields of a line, in their order, and what they may be.
+const FIELDS: [(&str, &str); 5] = [
+    ("minute", "from 0 to 59"),
+    ("hour", "from 0 to 23"),
+    ("day of the month", "from 1 to 31, or `L` for the last one"),
+    ("month", "from 1 to 12, or `jan` to `dec`"),
+    ("day of the week", "from 0 (Sunday) to 6, or `sun` to `sat`"),
+];
+const FORM: &str = "minute, hour, day of the month, month, day of the week: `0 2 * * *`";
 
 /// A start that was missed longer ago is not made up for.
-const LONGEST_CATCHUP: Duration = Duration::from_secs(31 * 24 * 60 * 60);
+const LONGEST_CATCHUP: Duration = Duration::from_hours(31 * 24);
 
 /// A schedule and where it stands.
 #[derive(Debug, Clone)]
@@ -65,7 +71,7 @@ fn parser() -> CronParser {
 
 /// Whether a line is one, and starts anything ever.
 fn fires(cron: &str, span: &SourceSpan) -> Result<(), Box<Diagnostic>> {
-    let parsed: Cron = parser().parse(cron).map_err(|error| Box::new(wrong(cron, &error, span)))?;
+    let parsed: Cron = parser().parse(cron).map_err(|_| Box::new(wrong(cron, span)))?;
     let start = date(2026, 1, 1).at(0, 0, 0, 0).to_zoned(TimeZone::UTC);
     let start = start.expect("a time in UTC is never ambiguous");
     if parsed.find_next_occurrence(&start, true).is_ok() {
@@ -80,40 +86,26 @@ fn fires(cron: &str, span: &SourceSpan) -> Result<(), Box<Diagnostic>> {
 }
 
 /// Names the field that is wrong.
-fn wrong(cron: &str, error: &CronError, span: &SourceSpan) -> Diagnostic {
+fn wrong(cron: &str, span: &SourceSpan) -> Diagnostic {
     let written: Vec<&str> = cron.split_whitespace().collect();
-    let refused = |message| Diagnostic::error(code::CRON, span.clone(), message);
-    if written.len() != FIELDS.len() && !cron.trim_start().starts_with('@') {
-        return refused(format!("a cron line has five fields, not {}", written.len()))
-            .help("minute, hour, day of the month, month, day of the week: `0 2 * * *`");
+    let refused = |message| Diagnostic::error(code::CRON, span.clone(), message).help(FORM);
+    if written.len() != FIELDS.len() {
+        return refused(format!("a cron line has five fields, not {}", written.len()));
     }
-    let alone = |at: usize| {
+    let is_wrong = |at: &usize| {
         let mut fields = ["*"; 5];
-        fields[at] = written[at];
-        parser().parse(&fields.join(" ")).err()
+        fields[*at] = written[*at];
+        parser().parse(&fields.join(" ")).is_err()
     };
-    let found = (0..written.len().min(5)).find_map(|at| Some((at, alone(at)?)));
-    match found {
-        Some((at, error)) => {
-            refused(format!("`{}` is not a {} of a cron line", written[at], FIELDS[at]))
-                .why(reason(&error))
+    match (0..FIELDS.len()).find(is_wrong) {
+        Some(at) => {
+            let (field, range) = FIELDS[at];
+            refused(format!("`{}` cannot be the {field} of a cron line", written[at])).why(format!(
+                "it is {range}; also `*`, a list `1,3`, a range `1-3` or a step `*/3`"
+            ))
         }
-        None => refused(format!("`{cron}` is not a cron line")).why(reason(error)),
+        None => refused(format!("`{cron}` is not a cron line")),
     }
-    .help("minute, hour, day of the month, month, day of the week: `0 2 * * *`")
-}
-
-/// The library's words in the form of ours.
-fn reason(error: &CronError) -> String {
-    let text = match error {
-        CronError::InvalidPattern(text)
-        | CronError::IllegalCharacters(text)
-        | CronError::ComponentError(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let text = text.trim_end_matches('.');
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }
 
 /// The name of the time zone; the data are part of the program.
@@ -138,10 +130,14 @@ fn zone(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<String> {
 }
 
 fn catchup(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Option<Span> {
-    let catchup = fields.limit("catchup", problems)?;
-    if catchup.duration() > LONGEST_CATCHUP {
-        let span = fields.get("catchup")?.span.clone();
-        let problem = Diagnostic::error(code::VALUE, span, "`catchup` is at most 31 days");
+    let catchup: Span = fields.read("catchup", problems)?;
+    let span = fields.get("catchup")?.span.clone();
+    let refused = |message: &str| Diagnostic::error(code::VALUE, span, message);
+    if catchup.duration().is_zero() {
+        let problem = refused("`catchup` must be above 0");
+        problems.push(problem.help("remove `catchup` to make up for nothing"));
+    } else if catchup.duration() > LONGEST_CATCHUP {
+        let problem = refused("`catchup` is at most 31 days");
         problems.push(problem.why("what was missed that long ago is better started by a person"));
     }
     Some(catchup)
