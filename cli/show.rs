@@ -1,8 +1,8 @@
 //! What people and programs see: consumers of events and values, none of which can change a run.
 
 pub(crate) mod amount;
-pub(crate) mod contact;
 pub(crate) mod conduct;
+pub(crate) mod contact;
 pub(crate) mod fields;
 pub(crate) mod kind;
 pub(crate) mod lines;

@@ -1,10 +1,10 @@
 //! What a plan says of the conduct of its runs, and of the steps that are not simply run in turn.
 
-use model::plan::{Contact, LeftOut, Milestone, Occasion, OnConflict, Role, Rollback, Schedule};
+use model::plan::{LeftOut, Milestone, Occasion, OnConflict, Role, Rollback, Schedule};
 use model::plan::{Overlap, ScheduledMode};
 use model::preview::{Preview, StepPreview};
 
-use crate::show::amount;
+use crate::show::{amount, contact};
 
 /// What stands above the steps, each with its label.
 pub(crate) fn of_plan(preview: &Preview) -> Vec<(&'static str, String)> {
@@ -33,7 +33,7 @@ pub(crate) fn of_plan(preview: &Preview) -> Vec<(&'static str, String)> {
         let by = review.approved_by.as_ref().map(|by| format!(", approved by {by}"));
         lines.push(("review", format!("by {}{}", review.by, by.unwrap_or_default())));
     }
-    lines.extend(preview.contacts.iter().map(|contact| ("contact", called(contact))));
+    lines.extend(preview.contacts.iter().map(|one| ("contact", contact::line(one))));
     lines
 }
 
@@ -49,12 +49,6 @@ fn scheduled(schedule: &Schedule) -> String {
     let catchup = schedule.catchup.map(|span| format!(", made up for within {span}"));
     let catchup = catchup.unwrap_or_default();
     format!("`{}` in {}{catchup}{overlap}{drill}", schedule.cron, schedule.timezone)
-}
-
-fn called(contact: &Contact) -> String {
-    let ways = [&contact.phone, &contact.email].into_iter().flatten();
-    let ways: String = ways.map(|way| format!(", {way}")).collect();
-    format!("{}: {}{ways}", contact.role, contact.name)
 }
 
 /// What is special about a step, each with its label.
