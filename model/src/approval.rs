@@ -23,8 +23,6 @@ pub use signature::{NAMESPACE, PublicKeyText, Signature};
 pub use statement::plan_digest;
 
 #[cfg(test)]
-pub(crate) mod testing;
-#[cfg(test)]
 mod tests;
 
 /// The question of one step, as the plan writes it and the journal keeps it.

@@ -6,6 +6,8 @@ use model::run::event::Event;
 use model::run::state::RunState;
 
 const JOURNAL: &str = include_str!("formats/journal-1.jsonl");
+/// Answers of people: signed with keys of three kinds, escalated, the glass broken.
+const PEOPLE: &str = include_str!("formats/journal-1-people.jsonl");
 const PAGE: &str = include_str!("../../docs/formats/journal.md");
 
 /// The names of all events, as serde knows them.
@@ -27,6 +29,34 @@ fn the_frozen_journal_reads_and_is_written_again_byte_for_byte() {
 }
 
 #[test]
+fn answers_of_people_read_verify_and_are_written_again_byte_for_byte() {
+    let journal = read(PEOPLE.as_bytes()).unwrap();
+    let (mut chain, mut state) = (Chain::default(), RunState::new());
+    let mut again = String::new();
+    for record in &journal.records {
+        state.apply(record.stamp.at, &record.event).unwrap();
+        again += &chain.seal(&record.stamp, &record.event);
+    }
+    assert_eq!(again, PEOPLE);
+    assert!(state.finished().is_some());
+    assert_eq!(PEOPLE.matches("\"signed\":").count(), 3);
+    // An answer that its signature does not cover cannot have happened.
+    let mut forged = RunState::new();
+    let forge = |mut event: Event| {
+        if let Event::ApprovalAnswered { answer, .. } = &mut event
+            && answer.signed.is_some()
+        {
+            answer.reason = Some("something else".to_owned());
+        }
+        event
+    };
+    let mut records = journal.records.into_iter();
+    let refused =
+        records.find_map(|record| forged.apply(record.stamp.at, &forge(record.event)).err());
+    assert!(refused.unwrap().to_string().contains("the signature is for another answer"));
+}
+
+#[test]
 fn a_run_is_attended_unless_its_first_record_says_otherwise() {
     let records = read(JOURNAL.as_bytes()).unwrap().records;
     let Event::RunCreated(mut created) = records[0].event.clone() else { panic!("a run begins") };
@@ -44,7 +74,8 @@ fn the_frozen_journal_holds_every_event_and_the_page_describes_each() {
     assert_eq!(names.len(), 24);
     for name in names {
         let kind = format!("\"type\":\"{name}\"");
-        assert!(JOURNAL.contains(&kind), "`{name}` is not in the file");
+        let found = [JOURNAL, PEOPLE].iter().any(|journal| journal.contains(&kind));
+        assert!(found, "`{name}` is not in the files");
         assert!(PAGE.contains(&format!("| `{name}` |")), "`{name}` is not on the page");
     }
     let mut state = RunState::new();

@@ -5,6 +5,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod approvals;
 mod bad_input;
 mod bed;
 mod container;

@@ -143,7 +143,9 @@ impl<'a> Asked<'a> {
             None => {
                 let again =
                     question.answers.iter().any(|(_, given)| same_person(&given.by, &answer.by));
-                let again = again && !question.is_task() && !answer.break_glass;
+                // Whoever approved may still stop it.
+                let approves = answer.decision == Decision::Approved && !answer.break_glass;
+                let again = again && approves;
                 return again.then(|| Refusal::Repeated(answer.by.clone()));
             }
             Some(number) => number,
