@@ -57,7 +57,7 @@ impl Lab {
         self.git_in(".", &["clone", "--quiet", "remote.git", folder]);
     }
 
-    fn with(&self, keys: Value) -> Value {
+    fn with(&self, keys: &Value) -> Value {
         let mut with =
             json!({"repository": self.tree(), "path": "schema.sql", "message": "Schema"});
         with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
@@ -65,12 +65,12 @@ impl Lab {
     }
 
     async fn commit(&self, number: u32, keys: Value) -> Result<Value, StepError> {
-        run("git.commit", self.with(keys), &attempt(&self.host, number)).await
+        run("git.commit", self.with(&keys), &attempt(&self.host, number)).await
     }
 
     async fn look(&self, keys: Value) -> Observation<Value> {
         let step = steps::REGISTRY.step("git.commit").unwrap();
-        let with = Node::from_json(&self.with(keys));
+        let with = Node::from_json(&self.with(&keys));
         step.observe(&with, &attempt(&self.host, 1)).await.unwrap()
     }
 

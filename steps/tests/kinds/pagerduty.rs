@@ -10,7 +10,7 @@ use crate::common::{attempt, host_with_store, run};
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-fn with(sink: &Sink, keys: Value) -> Value {
+fn with(sink: &Sink, keys: &Value) -> Value {
     let mut with = json!({"routing_key": KEY, "endpoint": sink.pagerduty_url()});
     with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     with
@@ -18,7 +18,7 @@ fn with(sink: &Sink, keys: Value) -> Value {
 
 async fn send(sink: &Sink, keys: Value) -> Result<Value, StepError> {
     let ctx = attempt(&host_with_store(&std::env::temp_dir()), 1);
-    run("pagerduty.event", with(sink, keys), &ctx).await
+    run("pagerduty.event", with(sink, &keys), &ctx).await
 }
 
 fn said(error: &StepError) -> (&str, ErrorClass) {
@@ -75,7 +75,7 @@ async fn a_lost_answer_is_sent_again_as_the_same_alert() {
     for fault in [Fault::Drop, Fault::Status(500), Fault::Status(503)] {
         let before = sink.messages().len();
         sink.fail_next(1, fault);
-        let event = with(&sink, json!({"summary": "down"}));
+        let event = with(&sink, &json!({"summary": "down"}));
         let error = run("pagerduty.event", event.clone(), &attempt(&host, 1)).await.unwrap_err();
         assert_eq!(said(&error), ("RB0703", ErrorClass::Ambiguous), "{fault:?}");
         let seen = step.observe(&Node::from_json(&event), &attempt(&host, 1)).await;

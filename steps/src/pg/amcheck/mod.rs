@@ -49,6 +49,7 @@ const LISTED: usize = 100;
 /// ```
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in the runbook")]
 pub struct Input {
     /// The name under `connections:`.
     connection: String,

@@ -123,16 +123,11 @@ fn max_drift(output: &Output, most: u32) -> CheckResult {
 }
 
 fn min_free(output: &Output, least: ByteSize) -> CheckResult {
-    match output.free {
-        Some(free) => {
-            let found = format!("{free} bytes are free, at least {least} is asked for");
-            result("min_free", free >= least.bytes(), found)
-        }
-        None => {
-            let found = "the store cannot tell how much is free".to_owned();
-            result("min_free", false, found)
-        }
-    }
+    let Some(free) = output.free else {
+        return result("min_free", false, "the store cannot tell how much is free".to_owned());
+    };
+    let found = format!("{free} bytes are free, at least {least} is asked for");
+    result("min_free", free >= least.bytes(), found)
 }
 
 fn max_unproven(output: &Output, most: u64) -> CheckResult {
