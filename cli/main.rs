@@ -1,6 +1,7 @@
 //! The `runbook` binary: parses, dispatches, and ends with a documented status.
 
 mod approvers_file;
+mod at_terminal;
 mod cli;
 mod codes;
 mod commands;
@@ -65,12 +66,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Reject(args) => commands::answer::reject(&args, settings),
         Command::Approvers(args) => commands::approvers::approvers(&args, settings),
         Command::Cancel(args) => commands::request::cancel(&args, settings),
-        Command::Backups(Backups::List(args)) => {
-            runtime()?.block_on(commands::backups::list(&args))
-        }
-        Command::Backups(Backups::Show(args)) => {
-            runtime()?.block_on(commands::backups::show(&args))
-        }
+        Command::Backups(Backups::List(args)) => act(commands::backups::list(&args))?,
+        Command::Backups(Backups::Show(args)) => act(commands::backups::show(&args))?,
         Command::Steps(args) => commands::steps::steps(&args),
         Command::Graph(args) => commands::graph::graph(&args, settings),
         Command::Schema => Ok(commands::schema::schema()),
@@ -80,9 +77,13 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
     }
 }
 
-/// The runtime of commands that act on the world; a plan has none.
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Runtime::new().map_err(|error| {
+/// Brings work that acts on the world to its end; a plan has none. A thread that still waits for
+/// somebody to type is left behind.
+fn act<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| {
         Failure::new(Exit::Bug, "RB0910", "no runtime could be started").why(error)
-    })
+    })?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(done)
 }

@@ -1,6 +1,6 @@
 //! Questions of a run, answered on the terminal it was started from.
 
-mod console;
+pub(crate) mod console;
 mod terminal;
 
 use std::io::{BufRead as _, IsTerminal as _};
@@ -13,7 +13,6 @@ use model::plan::Plan;
 
 use crate::cli::Attended;
 use crate::people::terminal::Terminal;
-use crate::show::live::Screen;
 use crate::show::print;
 
 /// A person sits at the terminal, and is waited for.
@@ -53,24 +52,6 @@ pub(crate) fn approver(attended: &Attended, colour: bool) -> Option<Arc<dyn Appr
         return Some(Arc::new(Yes));
     }
     may_be_asked(attended).then(|| Arc::new(Terminal { colour }) as Arc<dyn Approver>)
-}
-
-/// Gives the terminal to a question while it is open, and what it draws otherwise a rest.
-pub(crate) struct OnScreen {
-    pub(crate) screen: Screen,
-    pub(crate) approver: Arc<dyn Approver>,
-}
-
-impl Approver for OnScreen {
-    fn ask<'a>(&'a self, question: &'a Question) -> AnswerFuture<'a> {
-        let screen = self.screen.clone();
-        Box::pin(async move {
-            let talk = tokio::task::spawn_blocking(move || screen.talk()).await;
-            let answer = self.approver.ask(question).await;
-            drop(talk);
-            answer
-        })
-    }
 }
 
 /// Says yes in the starter's name, to a question that asks for no more than one person; it counts

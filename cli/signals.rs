@@ -10,17 +10,16 @@ use crate::show::print;
 /// `SIGCONT`: after Ctrl-Z and `fg` the shell has written where the picture was.
 const SHOWN_AGAIN: i32 = 18;
 
+const STOPPING: &str = "stopping; once more stops also what cannot be taken back";
+
+const FORCED: &str = "stopping everything";
+
 /// The first signal stops what can be taken back and waits for the rest; the second stops all.
 pub(crate) fn cancels(screen: Option<Screen>) -> std::io::Result<UnboundedReceiver<CancelWish>> {
     let (sender, receiver) = unbounded_channel();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
-    let speaker = screen.clone();
-    let say = move |text: &str| match &speaker {
-        Some(screen) => screen.say(text.trim_start()),
-        None => print::message(text),
-    };
     let mut shown_again = signal(SignalKind::from_raw(SHOWN_AGAIN))?;
     tokio::spawn(async move {
         let mut force = false;
@@ -29,21 +28,18 @@ pub(crate) fn cancels(screen: Option<Screen>) -> std::io::Result<UnboundedReceiv
                 _ = interrupt.recv() => "Ctrl-C",
                 _ = terminate.recv() => "SIGTERM",
                 _ = shown_again.recv() => {
-                    if let Some(screen) = &screen {
-                        screen.leave();
-                    }
+                    screen.as_ref().inspect(|screen| screen.leave());
                     continue;
                 }
                 _ = hang_up.recv() => {
-                    say("\nthe terminal is gone; the run goes on\n");
+                    say(screen.as_ref(), "the terminal is gone; the run goes on");
                     continue;
                 }
             };
-            say(if force {
-                "\nstopping everything\n"
-            } else {
-                "\nstopping; once more stops also what cannot be taken back\n"
-            });
+            // A picture says it by itself, and of which steps it is true.
+            if screen.is_none() {
+                say(None, if force { FORCED } else { STOPPING });
+            }
             let wish = CancelWish {
                 by: engine::environment::login(),
                 reason: Some(name.to_owned()),
@@ -57,4 +53,11 @@ pub(crate) fn cancels(screen: Option<Screen>) -> std::io::Result<UnboundedReceiv
         }
     });
     Ok(receiver)
+}
+
+fn say(screen: Option<&Screen>, text: &str) {
+    match screen {
+        Some(screen) => screen.say(&format!("{text}\n")),
+        None => print::message(&format!("\n{text}\n")),
+    }
 }

@@ -32,5 +32,5 @@ pub(crate) fn look(plan: Plan) -> Result<Vec<String>, Failure> {
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let looking = modes::preflight_only(plan, start, &steps::probes::Looks);
-    Ok(crate::runtime()?.block_on(looking)?)
+    Ok(crate::act(looking)??)
 }

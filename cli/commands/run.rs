@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::driver::{Observer, RunOutcome};
+use engine::driver::{Approver, Observer, RunOutcome};
 use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::state_folder::StateFolder;
@@ -11,12 +11,12 @@ use model::journal::Record;
 use model::run::stage::Reopening;
 use model::run::state::{RunState, RunStatus};
 
+use crate::at_terminal::AtTerminal;
 use crate::cli::{Attended, Format, Plan, PlanFormat, Resume, Run, Undo};
 use crate::commands;
 use crate::commands::request::confirmed;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::people::OnScreen;
 use crate::runbook_file::RunbookFile;
 use crate::settings::Settings;
 use crate::show::live::{Live, Screen};
@@ -53,10 +53,10 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
             .transpose()?,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    crate::runtime()?.block_on(async {
+    crate::act(async {
         let with = surroundings(&state, settings, &args.attended, &[])?;
         Ok(ended(&state, &modes::run(plan, start, with).await?))
-    })
+    })?
 }
 
 pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure> {
@@ -99,7 +99,7 @@ fn go_on(
     attended: &Attended,
 ) -> Result<Exit, Failure> {
     let (state, by) = (settings.state()?, engine::environment::login());
-    crate::runtime()?.block_on(async {
+    crate::act(async {
         let past = state.events(run)?;
         let with = surroundings(&state, settings, attended, &past)?;
         let outcome = match what {
@@ -107,7 +107,7 @@ fn go_on(
             None => modes::resume(run, by, with).await?,
         };
         Ok(ended(&state, &outcome))
-    })
+    })?
 }
 
 fn surroundings<'a>(
@@ -126,10 +126,12 @@ fn surroundings<'a>(
     let cancels = signals::cancels(screen.clone()).map_err(|error| {
         Failure::new(Exit::Bug, "RB0910", "signals cannot be received").why(error)
     })?;
-    let approver = people::approver(attended, settings.colour).map(|approver| match screen {
-        Some(screen) => Arc::new(OnScreen { screen, approver }),
-        None => approver,
-    });
+    let approver = people::approver(attended, settings.colour);
+    let attends = people::is_attended(attended);
+    let approver: Option<Arc<dyn Approver>> = match approver {
+        Some(approver) if attends => Some(Arc::new(AtTerminal { screen, approver })),
+        approver => approver,
+    };
     Ok(Surroundings {
         registry: steps::REGISTRY,
         state,

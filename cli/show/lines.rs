@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use model::approval::Answer;
 use model::plan::Contact;
 use model::run::event::{AttemptEnd, Event, NotRun, Seen, Verdict};
+use model::step_error::ErrorClass;
 use serde_json::Value;
 
 use crate::show::contact;
@@ -41,12 +42,20 @@ pub(crate) fn line(event: &Event) -> Option<Line> {
     Some(Line { step: event.step().map(ToString::to_string), tone, text })
 }
 
-/// The line of an event that is worth more than the picture of a live view shows of it: what went
-/// wrong, what people said.
+/// The line of an event that is worth more than what the picture of a live view shows of it: what
+/// went wrong, what people said.
 pub(crate) fn news(event: &Event) -> Option<Line> {
-    let people = matches!(event, Event::ApprovalAnswered { .. } | Event::StepResolved { .. });
-    let end = matches!(event, Event::RunFinished { .. });
-    line(event).filter(|line| people || (!end && matches!(line.tone, Tone::Warn | Tone::Bad)))
+    let wanted = match event {
+        Event::ApprovalAnswered { .. } | Event::StepResolved { .. } => true,
+        Event::ApprovalRequested { .. } | Event::RunFinished { .. } => false,
+        Event::StepAttemptEnded { end: AttemptEnd::Failed { error }, .. }
+            if error.class == ErrorClass::Cancelled =>
+        {
+            false
+        }
+        _ => line(event).is_some_and(|line| matches!(line.tone, Tone::Warn | Tone::Bad)),
+    };
+    line(event).filter(|_| wanted)
 }
 
 fn of_run(event: &Event) -> Option<(Tone, String)> {

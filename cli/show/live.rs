@@ -5,7 +5,7 @@
 
 mod choose;
 mod head;
-mod meter;
+pub(crate) mod meter;
 mod painter;
 mod picture;
 mod row;
@@ -16,4 +16,4 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use screen::{Live, Screen};
+pub(crate) use screen::{Live, Screen, Talk};

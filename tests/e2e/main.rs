@@ -19,3 +19,4 @@ mod people;
 mod plan;
 mod shipped;
 mod terminal;
+mod tmux;

@@ -1,67 +1,9 @@
 //! A person at a terminal: questions are asked and answered there, in a real terminal window.
 
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use crate::bed::{Bed, of_type};
-
-/// A terminal of 80 by 24, which ends with the value.
-struct Terminal<'a> {
-    name: String,
-    bed: &'a Bed,
-}
-
-impl<'a> Terminal<'a> {
-    /// Starts `runbook args` in the window.
-    fn start(bed: &'a Bed, args: &str) -> Self {
-        let terminal = Self { name: format!("runbook-{}", bed.cluster.port()), bed };
-        let state = format!("RUNBOOK_STATE={}", bed.state().display());
-        // The shell outlives the terminal, so that it can tell how the run ended.
-        let command = format!(
-            "trap : HUP; {} {args}; code=$?; echo $code > ended; echo ended=$code && sleep 60",
-            env!("CARGO_BIN_EXE_runbook")
-        );
-        let locale = ["-e", "LC_ALL=C.UTF-8"];
-        let session = ["new-session", "-d", "-x", "80", "-y", "24", "-e", &state];
-        terminal.tmux(&[&session[..], &locale, &[&command]].concat());
-        terminal
-    }
-
-    fn tmux(&self, args: &[&str]) -> Output {
-        let mut tmux = Command::new("tmux");
-        tmux.args(["-u", "-L", &self.name]).args(args).current_dir(self.bed.folder());
-        let output = tmux.output().expect("tmux runs; install it with `apt-get install tmux`");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        output
-    }
-
-    fn screen(&self) -> String {
-        String::from_utf8(self.tmux(&["capture-pane", "-p"]).stdout).unwrap()
-    }
-
-    #[track_caller]
-    fn wait_for(&self, text: &str) {
-        let begun = Instant::now();
-        while !self.screen().contains(text) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(30),
-                "no `{text}` on:\n{}",
-                self.screen()
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn types(&self, text: &str) {
-        self.tmux(&["send-keys", text, "Enter"]);
-    }
-}
-
-impl Drop for Terminal<'_> {
-    fn drop(&mut self) {
-        Command::new("tmux").args(["-L", &self.name, "kill-server"]).output().ok();
-    }
-}
+use crate::tmux::{Terminal, same};
 
 const ASK: &str = r#"
 version: 1
@@ -174,4 +116,155 @@ fn init_asks_for_what_no_flag_says() {
     let prod = "prod: {host: \"db.example.com\", user: \"backup\", dbname: \"app\"}\n";
     assert!(text.contains(prod), "{text}");
     assert!(text.contains("/kept\"\n"), "{text}");
+}
+
+#[test]
+fn a_picture_follows_the_size_of_its_terminal() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", &NAPS.replace("2s", "6s"));
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("· two");
+    same(&newest_picture(&terminal), "size-80x24");
+    terminal.resize(40, 10);
+    terminal.wait_for("…");
+    same(&newest_picture(&terminal), "size-40x10");
+    terminal.resize(200, 50);
+    terminal.wait_for("of 5  wait until");
+    same(&newest_picture(&terminal), "size-200x50");
+    terminal.wait_for("ended=0");
+    same(&newest_picture(&terminal), "size-ended");
+}
+
+/// The screen from the last title on: a picture that was drawn while the terminal took another
+/// size may have left lines above.
+fn newest_picture(terminal: &Terminal<'_>) -> String {
+    let screen = terminal.screen();
+    let title = screen.rfind("naps  ").expect("there is a title");
+    screen[title..].to_owned()
+}
+
+#[test]
+fn a_dumb_terminal_gets_plain_lines() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", NAPS);
+    let terminal = Terminal::start_with(&bed, "TERM=dumb", &format!("run {file}"));
+    terminal.wait_for("ended=0");
+    same(&terminal.screen(), "dumb");
+    assert!(!terminal.received().contains('\x1b'), "{:?}", terminal.received());
+}
+
+#[test]
+fn no_colour_is_a_picture_all_the_same() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", NAPS);
+    let terminal = Terminal::start_with(&bed, "NO_COLOR=1", &format!("run {file}"));
+    terminal.wait_for("ended=0");
+    let received = terminal.received();
+    let styles = received.split("\x1b[").skip(1).filter(|rest| {
+        rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m')
+    });
+    assert_eq!(styles.count(), 0, "{received:?}");
+    assert!(received.contains("\x1b[K"), "it was drawn: {received:?}");
+}
+
+#[test]
+fn a_terminal_that_is_stopped_does_not_stop_the_run() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", NAPS);
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("● one");
+    terminal.key("C-s");
+    let begun = Instant::now();
+    while of_type(&bed.journal(), "run_finished").is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the run ends");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    terminal.key("C-q");
+    terminal.wait_for("ended=0");
+}
+
+#[test]
+fn control_c_says_what_happens_and_what_can_be_done() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("naps.yaml", &NAPS.replace("2s", "30s"));
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("● one");
+    terminal.key("C-c");
+    terminal.wait_for("ended=7");
+    same(&terminal.screen(), "control-c");
+}
+
+#[test]
+fn control_c_at_a_question_ends_the_run_without_an_answer() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("ask.yaml", ASK);
+    let terminal = Terminal::start(&bed, &format!("run {file} --incident-at 2026-01-02T03:04:05Z"));
+    terminal.wait_for("approve? type `yes` or `no`:");
+    terminal.key("C-c");
+    terminal.wait_for("ended=7");
+    assert!(of_type(&bed.journal(), "approval_answered").is_empty());
+}
+
+const PROMOTES: &str = r"
+version: 1
+name: failover
+steps:
+  - {id: promote, uses: command.run, with: {argv: [sleep, '2']}}
+  - {id: dns, uses: flow.pass}
+";
+
+/// A run that is stopped in a step that cannot be taken back, up to the choice.
+fn held(bed: &Bed) -> Terminal<'_> {
+    let file = bed.write("failover.yaml", PROMOTES);
+    let terminal = Terminal::start(bed, &format!("run {file}"));
+    terminal.wait_for("● promote");
+    terminal.key("C-c");
+    terminal.wait_for("then you choose how it");
+    terminal.wait_for("type `go on`, `pause` or `cancel`:");
+    assert!(of_type(&bed.journal(), "step_started").len() == 1, "nothing starts meanwhile");
+    terminal
+}
+
+#[test]
+fn stopped_in_a_step_that_cannot_be_taken_back_a_run_may_go_on() {
+    let bed = Bed::with("select 1");
+    let terminal = held(&bed);
+    terminal.types("maybe");
+    terminal.wait_for("maybe\ntype `go on`, `pause` or `cancel`:");
+    terminal.types("go on");
+    terminal.wait_for("ended=0");
+    same(&terminal.scrollback(), "held");
+    assert_eq!(of_type(&bed.journal(), "step_succeeded").len(), 2);
+}
+
+#[test]
+fn stopped_in_a_step_that_cannot_be_taken_back_a_run_may_be_paused() {
+    let bed = Bed::with("select 1");
+    let terminal = held(&bed);
+    terminal.types("pause");
+    terminal.wait_for("ended=5");
+    drop(terminal);
+    bed.runbook(&["resume"]).expect(0);
+}
+
+#[test]
+fn stopped_in_a_step_that_cannot_be_taken_back_a_run_may_be_cancelled() {
+    let bed = Bed::with("select 1");
+    let terminal = held(&bed);
+    terminal.types("cancel");
+    terminal.wait_for("ended=7");
+    assert_eq!(of_type(&bed.journal(), "step_succeeded").len(), 1);
+}
+
+#[test]
+fn control_c_twice_stops_also_what_cannot_be_taken_back() {
+    let bed = Bed::with("select 1");
+    let file = bed.write("failover.yaml", &PROMOTES.replace("'2'", "'60'"));
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("● promote");
+    terminal.key("C-c");
+    terminal.wait_for("then you choose how it");
+    terminal.key("C-c");
+    terminal.wait_for("ended=5");
+    terminal.wait_for("in doubt");
 }

@@ -100,6 +100,7 @@ fn pieces(rows: &[&Row]) -> Vec<Piece> {
 pub(super) struct Left {
     done: usize,
     skipped: usize,
+    undone: usize,
     failed: usize,
     active: usize,
     to_come: usize,
@@ -111,8 +112,9 @@ impl Left {
         let count = match row.phase {
             Phase::Succeeded => &mut self.done,
             Phase::Skipped => &mut self.skipped,
+            Phase::Undone => &mut self.undone,
             Phase::Failed | Phase::TimedOut | Phase::Stopped => &mut self.failed,
-            Phase::Pending | Phase::Ready => &mut self.to_come,
+            Phase::Dormant | Phase::Pending | Phase::Ready => &mut self.to_come,
             Phase::NotRun(_) => &mut self.not_run,
             _ => &mut self.active,
         };
@@ -121,8 +123,12 @@ impl Left {
 
     /// What ended, above the steps.
     pub(super) fn before(&self, frame: &Frame) -> Option<Line> {
-        let parts =
-            [(self.done, "done"), (self.skipped, "skipped"), (self.failed, "did not succeed")];
+        let parts = [
+            (self.done, "done"),
+            (self.skipped, "skipped"),
+            (self.undone, "undone"),
+            (self.failed, "did not succeed"),
+        ];
         counts(frame.signs.done, Ink::Good, &parts, frame)
     }
 

@@ -2,6 +2,7 @@
 //! what a person is to know or to do.
 
 use model::plan::Contact;
+use model::run::stage::Stage;
 use model::run::state::RunStatus;
 use model::run::step_state::Phase;
 
@@ -16,8 +17,13 @@ pub(super) fn title(view: &View, head: &Head, frame: &Frame) -> Line {
     let main = || view.rows.iter().filter(|row| row.role.is_main());
     let done = main().filter(|row| matches!(row.phase, Phase::Succeeded | Phase::Skipped)).count();
     let took = whole(between(head.started, head.ended.unwrap_or(frame.now)));
-    let (stands, ink) = stands(view, head);
+    let (stands, ink) = stands(head);
+    let warned = match head.warnings {
+        0 => String::new(),
+        warnings => format!("  {}", amount::count(warnings, "warning")),
+    };
     let line = Line::of(Ink::Strong, &head.name).with(ink, &format!("  {stands}"));
+    let line = line.with(Ink::Warn, &warned);
     let counted = format!("  {done} of {} done", amount::count(main().count(), "step"));
     let short = format!("  {done}/{}", main().count());
     let tail =
@@ -33,31 +39,21 @@ pub(super) fn title(view: &View, head: &Head, frame: &Frame) -> Line {
     fitting.unwrap_or_else(|| line.fit(frame.width, &frame.signs))
 }
 
-fn stands(view: &View, head: &Head) -> (String, Ink) {
-    let active = |wanted: fn(&Row) -> bool| {
-        view.rows.iter().any(|row| wanted(row) && row.attempt > 0 && !row.phase.is_final())
-    };
+fn stands(head: &Head) -> (String, Ink) {
     let ink = match head.status {
         RunStatus::Running => Ink::Busy,
         RunStatus::Succeeded => Ink::Good,
         RunStatus::Failed | RunStatus::Cancelled | RunStatus::InDoubt => Ink::Bad,
         _ => Ink::Warn,
     };
-    let text = match head.status {
-        RunStatus::Running if head.cancel.is_some() => "stopping".to_owned(),
-        RunStatus::Running if active(is_undo) => "undoing".to_owned(),
-        RunStatus::Running if active(is_handler) => "telling people".to_owned(),
-        status => word(&status).replace('_', " "),
+    let text = match (head.status, head.stage) {
+        (RunStatus::Running, _) if head.held => "held",
+        (RunStatus::Running, Stage::Undo) => "undoing",
+        (RunStatus::Running, Stage::Handlers | Stage::Exit) => "telling people",
+        (RunStatus::Running, Stage::Main) if head.cancel.is_some() => "stopping",
+        (status, _) => return (word(&status).replace('_', " "), ink),
     };
-    (text, ink)
-}
-
-fn is_undo(row: &Row) -> bool {
-    matches!(row.role, model::plan::Role::Undo(_))
-}
-
-fn is_handler(row: &Row) -> bool {
-    matches!(row.role, model::plan::Role::Handler(_))
+    (text.to_owned(), ink)
 }
 
 /// The times to be met, the most urgent first, as many as `most`.
@@ -74,8 +70,9 @@ fn line(goal: &Goal, head: &Head, frame: &Frame) -> Line {
     let took = between(from, goal.reached.or(head.ended).unwrap_or(frame.now));
     let label = format!("  {}  ", cell(&goal.name, frame.ids, &frame.signs));
     let line = Line::of(Ink::Plain, &label);
-    let (ink, text) = verdict(goal, took);
-    let line = match goal.limit.filter(|_| goal.reached.is_none() && frame.width >= 60) {
+    let (ink, text) = verdict(goal, took, head.ended.is_some());
+    let open = goal.reached.is_none() && head.ended.is_none();
+    let line = match goal.limit.filter(|_| open && frame.width >= 60) {
         None => line,
         Some(limit) => {
             let (full, empty) = bar(took.as_millis(), limit.as_millis(), 24, &frame.signs);
@@ -86,7 +83,7 @@ fn line(goal: &Goal, head: &Head, frame: &Frame) -> Line {
     line.with(ink, &text).with(Ink::Dim, since).fit(frame.width, &frame.signs)
 }
 
-fn verdict(goal: &Goal, took: std::time::Duration) -> (Ink, String) {
+fn verdict(goal: &Goal, took: std::time::Duration, ended: bool) -> (Ink, String) {
     let passed = whole(took);
     let Some(limit) = goal.limit else {
         let reached = if goal.reached.is_some() { "reached after " } else { "" };
@@ -95,6 +92,7 @@ fn verdict(goal: &Goal, took: std::time::Duration) -> (Ink, String) {
     let of = format!("{passed} of {}", whole(limit));
     match (goal.reached.is_some(), took > limit) {
         (true, false) => (Ink::Good, format!("reached: {of}")),
+        (false, _) if ended => (Ink::Bad, format!("not reached: {of}")),
         (true, true) => (Ink::Bad, format!("missed: {of}")),
         (false, true) => (Ink::Bad, format!("{of}, over by {}", whole(took.saturating_sub(limit)))),
         (false, false) if took * 5 > limit * 4 => (Ink::Warn, of),
@@ -104,11 +102,15 @@ fn verdict(goal: &Goal, took: std::time::Duration) -> (Ink, String) {
 
 /// What a person is to know or to do.
 pub(super) fn foot(view: &View, head: &Head, frame: &Frame) -> Vec<Line> {
-    let cancel = head.cancel.filter(|_| head.ended.is_none()).map(|force| stopping(view, force));
+    let stop = match head.cancel {
+        _ if head.ended.is_some() => None,
+        _ if head.held => Some(held(view)),
+        cancel => cancel.map(|force| stopping(view, force)),
+    };
     let paused = head.paused.as_ref();
     let why = paused.map(|error| format!("paused: [{}] {}", error.code, error.message));
     let help = paused.and_then(|error| error.hint.as_ref()).map(|hint| format!("help: {hint}"));
-    let warn = cancel.into_iter().chain(why).map(|text| (Ink::Warn, text));
+    let warn = stop.into_iter().chain(why).map(|text| (Ink::Warn, text));
     let texts = warn.chain(help.map(|text| (Ink::Plain, text)));
     let mut lines: Vec<Line> =
         texts.flat_map(|(ink, text)| wrapped(ink, &text, frame.width, &frame.signs)).collect();
@@ -118,18 +120,32 @@ pub(super) fn foot(view: &View, head: &Head, frame: &Frame) -> Vec<Line> {
     lines
 }
 
-fn stopping(view: &View, force: bool) -> String {
-    let running = view.rows.iter().filter(|row| row.phase == Phase::Running);
-    let kept: Vec<&str> =
-        running.filter(|row| !can_be_taken_back(row)).map(|row| row.id.as_str()).collect();
-    match (force, kept.as_slice()) {
-        (true, _) => "stopping everything".to_owned(),
-        (false, []) => "stopping".to_owned(),
-        (false, kept) => format!(
-            "stopping after {}, which cannot be taken back; Ctrl-C once more stops it too",
-            kept.join(", ")
+fn held(view: &View) -> String {
+    match awaited(view).as_slice() {
+        [] => "choose how it goes on".to_owned(),
+        awaited => format!(
+            "{} cannot be taken back and is seen to its end; then you choose how it goes on. \
+             Ctrl-C once more stops everything now",
+            awaited.join(", ")
         ),
     }
+}
+
+fn stopping(view: &View, force: bool) -> String {
+    match (force, awaited(view).as_slice()) {
+        (true, _) => "stopping everything".to_owned(),
+        (false, []) => "stopping".to_owned(),
+        (false, awaited) => format!(
+            "stopping after {}, which cannot be taken back; Ctrl-C once more stops it too",
+            awaited.join(", ")
+        ),
+    }
+}
+
+/// The steps at work that cannot be taken back.
+fn awaited(view: &View) -> Vec<&str> {
+    let works = |row: &&Row| row.attempt > 0 && !row.phase.is_final() && !can_be_taken_back(row);
+    view.rows.iter().filter(works).map(|row| row.id.as_str()).collect()
 }
 
 fn can_be_taken_back(row: &Row) -> bool {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use engine::context::Progress;
 use jiff::Timestamp;
 
+use crate::show::amount::{size, whole};
+
 /// The rate is that of the last so many milliseconds.
 const WINDOW_MS: i128 = 15_000;
 
@@ -66,6 +68,34 @@ impl Meter {
         let rest = self.newest.total?.checked_sub(self.newest.done)?;
         let rate = self.rate(now).filter(|rate| *rate > 0)?;
         Some(Duration::from_secs(rest.div_ceil(rate)))
+    }
+
+    /// What is done of what there is, the rate of bytes, the time left: each as far as known.
+    pub(crate) fn told(&self, now: Timestamp) -> [String; 3] {
+        let rate = self.rate(now).filter(|_| self.newest.bytes);
+        let rate = rate.map(|rate| format!("{}/s", size(rate))).unwrap_or_default();
+        let eta = self.eta(now).map(|eta| format!("eta {}", whole(eta))).unwrap_or_default();
+        [self.amounts(), rate, eta]
+    }
+
+    fn amounts(&self) -> String {
+        let amount =
+            |number: u64| if self.newest.bytes { size(number) } else { number.to_string() };
+        match (self.newest.done, self.total()) {
+            (done, Some(total)) => format!("{} of {}", amount(done), amount(total)),
+            (0, None) => String::new(),
+            (done, None) => amount(done),
+        }
+    }
+
+    /// `42%`, when all there is to do is known.
+    pub(crate) fn percent(&self) -> Option<String> {
+        let done = u128::from(self.newest.done) * 100;
+        self.total().map(|total| format!("{}%", done / u128::from(total)))
+    }
+
+    fn total(&self) -> Option<u64> {
+        self.newest.total.filter(|total| *total > 0)
     }
 }
 

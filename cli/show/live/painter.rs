@@ -1,6 +1,5 @@
 //! Draws a picture in place, below what stays on the terminal.
 
-use std::fmt::Write as _;
 use std::io::Write;
 
 use crate::show::live::picture::Size;
@@ -31,16 +30,8 @@ impl<W: Write> Painter<W> {
             return;
         }
         let up = self.height(size);
-        let mut out = String::new();
-        if up > 0 {
-            write!(out, "\x1b[{up}A\r").expect("writing to a string does not fail");
-        }
-        if !above.is_empty() {
-            out.push_str("\x1b[J");
-            out.push_str(above);
-        }
-        out.push_str(&shown.0);
-        out.push_str("\x1b[J");
+        let wiped = if above.is_empty() { String::new() } else { wipe(up) };
+        let out = format!("{}{wiped}{above}{}\x1b[J", raise(up), shown.0);
         self.write(&out);
         self.drawn = lines.iter().map(Line::width).collect();
         self.shown = shown;
@@ -67,6 +58,20 @@ impl<W: Write> Painter<W> {
     }
 }
 
+/// To the beginning of the line that is so many rows up.
+fn raise(rows: usize) -> String {
+    if rows == 0 { String::new() } else { format!("\x1b[{rows}A\r") }
+}
+
+/// Clears so many rows and the one below, and goes back. Row by row: some terminals keep in their
+/// history what is cleared as a whole.
+fn wipe(rows: usize) -> String {
+    if rows == 0 {
+        return String::new();
+    }
+    "\x1b[2K\n".repeat(rows) + "\x1b[2K\r" + &raise(rows)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,7 +96,10 @@ mod tests {
             painter.draw("", &lines(&["a", "b"]), SIZE);
             painter.draw("news\n", &lines(&["c"]), SIZE);
         });
-        assert_eq!(out, "a\x1b[K\nb\x1b[K\n\x1b[J\x1b[2A\r\x1b[Jnews\nc\x1b[K\n\x1b[J");
+        assert_eq!(
+            out,
+            "a\x1b[K\nb\x1b[K\n\x1b[J\x1b[2A\r\x1b[2K\n\x1b[2K\n\x1b[2K\r\x1b[2A\rnews\nc\x1b[K\n\x1b[J"
+        );
     }
 
     #[test]

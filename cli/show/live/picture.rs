@@ -28,7 +28,7 @@ impl View {
         lines.extend(head::goals(head, &frame, most_goals(size.height)));
         lines.truncate(room);
         let mut foot = head::foot(self, head, &frame);
-        foot.truncate(room.saturating_sub(lines.len()) / 3);
+        foot.truncate(room.saturating_sub(lines.len()) / 2);
         lines.extend(steps(self, &seen, &frame, room - lines.len() - foot.len()));
         lines.extend(foot);
         lines

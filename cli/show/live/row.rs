@@ -10,7 +10,7 @@ use model::run::event::NotRun;
 use model::run::step_state::Phase;
 use model::step_error::StepError;
 
-use crate::show::amount::{self, size, whole};
+use crate::show::amount::{self, whole};
 use crate::show::lines;
 use crate::show::live::meter::Meter;
 use crate::show::live::text::{Ink, Line, Signs, bar, cell, columns, wrapped};
@@ -220,12 +220,8 @@ fn beside(frame: &Frame) -> bool {
 
 /// Bar, amounts, rate and time left, as much of it as there is room for.
 fn measured(meter: &Meter, frame: &Frame) -> Line {
-    let progress = meter.newest();
-    let amounts = amounts(progress);
-    let rate = meter.rate(frame.now).filter(|_| progress.bytes);
-    let rate = rate.map(|rate| format!("{}/s", size(rate))).unwrap_or_default();
-    let eta = meter.eta(frame.now).map(|eta| format!("eta {}", whole(eta))).unwrap_or_default();
-    let percent = percent(progress).unwrap_or_default();
+    let [amounts, rate, eta] = meter.told(frame.now);
+    let percent = meter.percent().unwrap_or_default();
     let choices = [
         (true, [&amounts, &rate, &eta]),
         (false, [&amounts, &rate, &eta]),
@@ -234,7 +230,7 @@ fn measured(meter: &Meter, frame: &Frame) -> Line {
         (false, [&percent, &String::new(), &String::new()]),
     ];
     let drawn = choices.into_iter().map(|(bar, parts)| {
-        let bar = bar.then(|| drawn(progress, frame)).flatten().unwrap_or_default();
+        let bar = bar.then(|| drawn(meter.newest(), frame)).flatten().unwrap_or_default();
         joined(bar, &parts.map(String::as_str))
     });
     let mut drawn: Vec<Line> = drawn.collect();
@@ -253,20 +249,6 @@ fn drawn(progress: &Progress, frame: &Frame) -> Option<Line> {
     let total = progress.total.filter(|total| *total > 0)?;
     let (full, empty) = bar(progress.done.into(), total.into(), BAR, &frame.signs);
     Some(Line::of(Ink::Busy, &full).with(Ink::Dim, &empty))
-}
-
-fn amounts(progress: &Progress) -> String {
-    let amount = |number: u64| if progress.bytes { size(number) } else { number.to_string() };
-    match (progress.done, progress.total.filter(|total| *total > 0)) {
-        (done, Some(total)) => format!("{} of {}", amount(done), amount(total)),
-        (0, None) => String::new(),
-        (done, None) => amount(done),
-    }
-}
-
-fn percent(progress: &Progress) -> Option<String> {
-    let total = progress.total.filter(|total| *total > 0)?;
-    Some(format!("{}%", u128::from(progress.done) * 100 / u128::from(total)))
 }
 
 /// Columns that the ids of these steps want.

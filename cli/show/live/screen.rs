@@ -187,11 +187,15 @@ impl Shared {
     fn draw(&self, painter: &mut Painter<Stderr>) {
         let size = size();
         let mut watched = self.watched();
-        let above = std::mem::take(&mut watched.above);
+        let mut above = std::mem::take(&mut watched.above);
+        if watched.talks > 0 && !above.is_empty() {
+            // The line on which an answer is typed is not written over.
+            above.insert(0, '\n');
+        }
         let now = RealClock.now();
         let lines = match (watched.talks, watched.closing) {
+            (_, true) => watched.view.summary(now, size.width, &self.signs),
             (0, false) => watched.view.render(now, size, &self.signs),
-            (0, true) => watched.view.summary(now, size.width, &self.signs),
             _ => Vec::new(),
         };
         drop(watched);

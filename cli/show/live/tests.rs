@@ -59,6 +59,16 @@ fn a_failure() {
 }
 
 #[test]
+fn finished_steps_are_undone() {
+    same(pictures(&history::undoing()), file!["pictures/undoing.txt"]);
+}
+
+#[test]
+fn held_until_somebody_has_chosen() {
+    same(pictures(&history::held()), file!["pictures/held.txt"]);
+}
+
+#[test]
 fn a_step_in_doubt() {
     same(pictures(&history::in_doubt()), file!["pictures/in_doubt.txt"]);
 }
@@ -90,6 +100,8 @@ fn every_size_holds_every_history() {
         history::every_status(),
         history::waits(),
         history::failed(),
+        history::undoing(),
+        history::held(),
         history::in_doubt(),
         history::thousand(),
         history::late(),

@@ -11,6 +11,7 @@ use model::ids::{RunId, StepId};
 use model::journal::Record;
 use model::plan::{Contact, PlanStep, Role};
 use model::run::event::Event;
+use model::run::stage::Stage;
 use model::run::state::{RunState, RunStatus};
 use model::run::step_state::{Phase, StepState};
 use model::step_error::StepError;
@@ -39,6 +40,9 @@ pub(super) struct Head {
     pub(super) status: RunStatus,
     pub(super) paused: Option<StepError>,
     pub(super) cancel: Option<bool>,
+    /// Nothing starts until somebody has chosen how it goes on.
+    pub(super) held: bool,
+    pub(super) stage: Stage,
     pub(super) warnings: usize,
     pub(super) ended: Option<Timestamp>,
 }
@@ -91,6 +95,7 @@ impl View {
         head.status = state.status();
         head.paused = state.paused().cloned();
         head.cancel = state.cancel().map(|cancel| cancel.force);
+        (head.held, head.stage) = (state.is_held(), state.stage());
         match &record.event {
             Event::Warning { .. } => head.warnings += 1,
             Event::RunFinished { .. } => head.ended = Some(at),
@@ -138,6 +143,8 @@ impl View {
             status: state.status(),
             paused: None,
             cancel: None,
+            held: false,
+            stage: state.stage(),
             warnings: 0,
             ended: None,
         });
@@ -182,6 +189,10 @@ impl View {
             if !row.phase.is_final() {
                 row.ended = None;
             }
+        }
+        let open = |step: &usize| !self.rows[*step].phase.is_final();
+        for goal in self.head.iter_mut().flat_map(|head| &mut head.goals) {
+            goal.reached = goal.reached.filter(|_| !goal.by.iter().any(open));
         }
     }
 }
@@ -245,9 +256,10 @@ impl Row {
         self.output.clone_from(&step.output);
     }
 
-    /// It is part of the picture: handlers and undos are only once they have begun.
+    /// It is part of the picture: handlers and undos are only when they are called for.
     pub(super) fn is_seen(&self) -> bool {
-        self.role.is_main() || self.attempt > 0 || matches!(self.phase, Phase::Waiting(_))
+        let called = !matches!(self.phase, Phase::Dormant | Phase::NotRun(_) | Phase::Skipped);
+        self.role.is_main() || self.attempt > 0 || called
     }
 
     /// How long its attempts took, or have taken so far.

@@ -7,8 +7,9 @@ use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::StepId;
 use model::journal::{Record, Stamp};
-use model::plan::{Contact, Milestone, Plan, PlanStep, Retry};
+use model::plan::{Contact, Milestone, Occasion, Plan, PlanStep, Retry, Role, Rollback};
 use model::run::event::{AttemptEnd, Event, FinalStatus, Mode, NotRun, RunCreated, Seen};
+use model::run::stage::UndoCause;
 use model::run::state::RunState;
 use model::step_error::StepError;
 use model::units::Span;
@@ -258,18 +259,30 @@ pub(super) fn waits() -> History {
         .copies("safety", "copy public.orders", 290 << 20, Some(400 << 20))
 }
 
-/// A check failed after the table was replaced.
-pub(super) fn failed() -> History {
+/// A check failed after the table was replaced, and the old one is put back.
+pub(super) fn undoing() -> History {
+    let role = |role: Role, step: PlanStep| PlanStep { role, ..step };
     let steps = vec![
         step("safety", "pg.dump", Effect::Reversible, &[]),
         step("swap", "pg.restore_table", Effect::Destructive, &["safety"]),
         read("check", &["swap"]),
         read("open", &["check"]),
+        role(Role::Undo(id("swap")), step("swap.undo", "pg.swap_back", Effect::Destructive, &[])),
+        role(
+            Role::Handler(Occasion::Failure),
+            step("failure.alarm", "slack.notify", Effect::Irreversible, &[]),
+        ),
+        role(
+            Role::Handler(Occasion::Success),
+            step("success.tell", "slack.notify", Effect::Irreversible, &[]),
+        ),
     ];
     let mut plan = Plan { contacts: contacts(), ..Plan::new("table-restore", steps) };
     plan.objectives.rto = Some(minutes(20));
+    plan.rollback = Rollback::OnFailure;
     let error = StepError::permanent("RB0551", "`select count(*) from orders` gave 0, not >= 1")
         .hint("compare with the set: `runbook backups show`");
+    let (cause, steps) = (UndoCause::Rollback, vec![id("swap")]);
     History::of(plan)
         .ran("safety", 80.0, json!({"rows": 300_000}))
         .ran("swap", 200.0, json!({"table": "public.orders", "old": "orders_20261120"}))
@@ -277,7 +290,33 @@ pub(super) fn failed() -> History {
         .wait(2.0)
         .failed("check", error)
         .tell(Event::StepNotRun { step: id("open"), reason: NotRun::RunFailed })
+        .tell(Event::UndoStarted { cause, steps })
+        .started("swap.undo", 1)
+        .wait(3.0)
+}
+
+/// The same at its end, when people were told.
+pub(super) fn failed() -> History {
+    let on = Occasion::Failure;
+    undoing()
+        .succeeded("swap.undo", 1, json!({"table": "public.orders"}))
+        .tell(Event::HandlersStarted { on, cause: None, step: None, reason: None })
+        .ran("failure.alarm", 0.4, json!({"delivered": "confirmed"}))
         .tell(Event::RunFinished { status: FinalStatus::Failed, failed_step: Some(id("check")) })
+}
+
+/// Ctrl-C while a replica is promoted.
+pub(super) fn held() -> History {
+    let steps = vec![
+        read("gate", &[]),
+        step("promote", "rds.promote_replica", Effect::Irreversible, &["gate"]),
+        step("dns", "route53.update", Effect::Reversible, &["promote"]),
+    ];
+    History::of(Plan::new("dr-failover", steps))
+        .ran("gate", 1.0, json!({"lag_bytes": 0}))
+        .started("promote", 1)
+        .wait(30.0)
+        .tell(Event::RunHeld { by: "dana".to_owned() })
 }
 
 /// A promotion of which nobody knows whether it happened.
