@@ -43,3 +43,20 @@ fn the_help_of_every_command_has_an_example_that_parses() {
 fn the_command_line_is_consistent() {
     Cli::command().debug_assert();
 }
+
+/// What the pages tell a person to type.
+#[test]
+fn every_command_of_the_readme_and_the_language_parses() {
+    let pages = [include_str!("../../README.md"), include_str!("../../docs/language.md")];
+    for (page, at_least) in pages.into_iter().zip([12, 2]) {
+        let blocks = page.split("```sh\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+        let lines: Vec<&str> =
+            blocks.flat_map(str::lines).filter(|line| line.starts_with("runbook ")).collect();
+        assert!(lines.len() >= at_least, "{lines:?}");
+        for line in lines {
+            let words = shlex::split(line.split('#').next().unwrap()).expect("quotes are closed");
+            let parsed = Cli::try_parse_from(&words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().unwrap());
+        }
+    }
+}

@@ -16,6 +16,8 @@ pub(crate) fn daily_backup(answers: &Answers) -> String {
     let text = replaced(text, "secrets:", &secrets(answers));
     let text = replaced(&text, "connections:", &connections(answers));
     let text = with_default(&text, "  store:\n", &quoted(&answers.store));
+    let schedule = format!("\nschedule: [{{cron: \"0 {} * * *\", timezone: UTC}}]\n", answers.hour);
+    let text = text.replacen("\nparams:\n", &format!("{schedule}\nparams:\n"), 1);
     let slack = if answers.slack { "true" } else { "false" };
     HEAD.to_owned()
         + &text.replacen(
@@ -103,6 +105,7 @@ mod tests {
     fn a_url_stays_in_its_variable() {
         let text = valid(&answers(Database::Url { env: "PROD".to_owned() }, None));
         for line in [
+            "\nschedule: [{cron: \"0 2 * * *\", timezone: UTC}]\n",
             "\n    default: \"file:///var/backups/a%20b\"\n",
             "\n  slack: {type: boolean, default: true, ",
             "\n  database_url: {env: PROD}\n  slack_webhook:",

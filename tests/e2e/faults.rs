@@ -83,7 +83,7 @@ fn a_client_older_than_the_server_fails_the_preflight() {
     let path = format!("{}:/bin:/usr/bin", path.display());
     let output = bed.command(&RUN).env("PATH", path).output().unwrap();
     let ended = Ended::of(output).expect(3);
-    assert!(ended.stderr.contains("`pg_dump` 12 is older than the server 15"), "{}", ended.stderr);
+    shown::case("RB0431", ended.stderr);
     assert_eq!(bed.sets(), Vec::<String>::new());
 }
 
@@ -151,7 +151,7 @@ fn a_store_with_little_room_fails_the_preflight() {
     let disk = SmallDisk::at(bed.folder().join("small"), "4m");
     let store = format!("store=file://{}", disk.0.display());
     let ended = bed.runbook(&["run", "runbooks/daily-backup.yaml", "-p", &store]).expect(3);
-    assert!(ended.stderr.contains("[RB0434]"), "{}", ended.stderr);
+    shown::case("RB0434", ended.stderr);
 }
 
 #[test]

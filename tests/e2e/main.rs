@@ -17,6 +17,7 @@ mod output;
 mod parallel;
 mod people;
 mod plan;
+mod said;
 mod shipped;
 mod terminal;
 mod tmux;

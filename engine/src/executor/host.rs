@@ -70,12 +70,8 @@ impl AttemptHost {
         let (durable, answer) = oneshot::channel();
         let (step, attempt) = (self.job.step.id.clone(), self.job.attempt);
         let message = FactMessage { step, attempt, fact: fact.clone(), durable };
-        let refused = || {
-            StepError::needs_operator("RB0407", "the run stopped before the fact was journaled")
-                .hint("`runbook status` says why")
-        };
-        self.job.link.facts.send(message).map_err(|_| refused())?;
-        answer.await.map_err(|_| refused())??;
+        self.job.link.facts.send(message).map_err(|_| not_journaled())?;
+        answer.await.map_err(|_| not_journaled())??;
         self.facts.lock().unwrap_or_else(PoisonError::into_inner).push(fact);
         Ok(())
     }
@@ -119,13 +115,32 @@ impl StepHost for AttemptHost {
     }
 
     fn scratch_folder(&self) -> Result<PathBuf, StepError> {
-        files::create_folder(&self.scratch).map_err(|error| {
-            StepError::transient("RB0408", "the scratch folder cannot be created").caused_by(&error)
-        })?;
+        files::create_folder(&self.scratch).map_err(|error| no_scratch(&error))?;
         Ok(self.scratch.clone())
     }
 
     fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+}
+
+fn not_journaled() -> StepError {
+    StepError::needs_operator("RB0407", "the run stopped before the fact was journaled")
+        .hint("`runbook status` says why")
+}
+
+fn no_scratch(error: &std::io::Error) -> StepError {
+    StepError::transient("RB0408", "the scratch folder cannot be created").caused_by(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_state_folder_does_not_take_is_said() {
+        shown::case("RB0407", not_journaled().told());
+        let error = files::create_folder(std::path::Path::new("/proc/no/scratch")).unwrap_err();
+        shown::case("RB0408", no_scratch(&error).told());
     }
 }

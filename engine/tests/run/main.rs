@@ -6,5 +6,6 @@ mod crash;
 mod driver;
 mod ground;
 mod groups;
+mod said;
 mod stages;
 mod time;

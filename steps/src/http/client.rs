@@ -125,11 +125,12 @@ fn client() -> Result<&'static Client, StepError> {
     if let Some(client) = CLIENT.get() {
         return Ok(client);
     }
-    let built = new_client().map_err(|error| {
-        let message = "the HTTP client could not be set up";
-        StepError::needs_operator("RB0708", message).caused_by(&error)
-    })?;
+    let built = new_client().map_err(|error| not_set_up(&error))?;
     Ok(CLIENT.get_or_init(|| built))
+}
+
+fn not_set_up(error: &reqwest::Error) -> StepError {
+    StepError::needs_operator("RB0708", "the HTTP client could not be set up").caused_by(error)
 }
 
 fn new_client() -> Result<Client, reqwest::Error> {
@@ -229,5 +230,11 @@ mod tests {
             assert_eq!(error.code, "RB0702", "{url}");
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_set_up_says_why() {
+        let error = Client::builder().user_agent("\n").build().unwrap_err();
+        shown::case("RB0708", not_set_up(&error).told());
     }
 }

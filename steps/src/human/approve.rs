@@ -123,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn the_step_itself_asks_nobody() {
         let error = Approve::run(&input("Go?", 1), &testing::context()).await.err().unwrap();
-        assert_eq!(error.code, "RB0740");
+        shown::case("RB0740", error.told());
         assert_eq!(error.class, model::step_error::ErrorClass::NeedsOperator);
     }
 

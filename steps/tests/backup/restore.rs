@@ -133,7 +133,7 @@ async fn a_role_that_is_missing_on_the_target_is_said_and_no_owner_does_without(
         "source": "shop", "backup": set, "database": "copy", "no_owner": no_owner})
     };
     let error = run("pg.restore", &with(false), &bench.context("restore")).await.unwrap_err();
-    assert_eq!(error.code, "RB0517");
+    shown::case("RB0517", error.told());
     assert!(error.causes.iter().any(|cause| cause.contains("\"shopkeeper\" does not exist")));
     assert_eq!(bench.other_databases(), Vec::<String>::new());
     run("pg.restore", &with(true), &bench.context("restore")).await.unwrap();

@@ -18,6 +18,7 @@ const MOVING: &[(&str, &str)] = &[
     (r"\b[0-9a-f]{64}\b", "5f0c1d2e...9b7a"),
     (r"\b127\.0\.0\.1:\d+\b", "127.0.0.1:5432"),
     (r"\bport \d+\b", "port 5432"),
+    (r"\bprocess \d+ of `\S+` on `\S+`", "process 4711 of `ann` on `ops1`"),
     (r"\bprocess \d+\b", "process 4711"),
     (r"\b\d{19}\b", "7571234567890123456"),
 ];

@@ -185,3 +185,14 @@ impl Write for Sink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compressor_that_fails_is_named_with_its_table() {
+        let error = broken("dump `public.orders`", &io::Error::other("memory ran out"));
+        shown::case("RB0515", error.told());
+    }
+}

@@ -158,3 +158,21 @@ fn check_counts(tables: &[Table], hashes: &[RowHash]) -> Result<(), StepError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_are_read_and_not_counted_are_refused() {
+        let table = serde_json::json!({
+            "schema": "public", "name": "orders", "kind": "table", "data": "all",
+            "columns": ["id"], "rows": 2, "hash": null,
+        });
+        let table: Table = serde_json::from_value(table).unwrap();
+        let mut hash = RowHash::new();
+        hash.add_copy_text(b"1\n");
+        let error = check_counts(&[table], &[hash]).unwrap_err();
+        shown::case("RB0519", error.told());
+    }
+}

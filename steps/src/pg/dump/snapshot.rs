@@ -127,8 +127,12 @@ async fn refuse_pooler(session: &Session) -> Result<(), StepError> {
     if session.text(what, probe).await? == "kept" {
         return Ok(());
     }
-    Err(StepError::needs_operator("RB0518", "the connection goes through a transaction pooler")
-        .hint("give the connection the server's own host and port"))
+    Err(pooled())
+}
+
+fn pooled() -> StepError {
+    StepError::needs_operator("RB0518", "the connection goes through a transaction pooler")
+        .hint("give the connection the server's own host and port")
 }
 
 /// What `pg_dump` locks: tables and partitioned tables, not foreign tables or views.
@@ -231,5 +235,10 @@ mod tests {
 
     fn store(folder: &Path) -> FileStore {
         FileStore::open(&format!("file://{}/store", folder.display())).unwrap()
+    }
+
+    #[test]
+    fn a_pooler_is_named() {
+        shown::case("RB0518", pooled().told());
     }
 }

@@ -108,3 +108,15 @@ impl Drop for Staged {
         self.remove();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn without_a_folder_nothing_is_staged() {
+        let list = PathBuf::from("/no/such/folder/list");
+        let error = Staged::text(list, "").await.map(drop).unwrap_err();
+        shown::case("RB0516", error.told());
+    }
+}
