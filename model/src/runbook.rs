@@ -167,6 +167,8 @@ impl Runbook {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let all = expansion.steps.len();
+        assert_eq!(examined.steps.len(), all, "a step without a problem is planned");
         let (header, conduct) = (&self.header, &self.conduct);
         let parts = &expansion.parts;
         Ok(Plan {

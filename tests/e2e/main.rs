@@ -11,6 +11,7 @@ mod bed;
 mod container;
 mod daily_backup;
 mod discover;
+mod expand;
 mod faults;
 mod kill;
 mod output;

@@ -33,6 +33,9 @@ pub(super) fn examine(
     problems: &mut Vec<Diagnostic>,
 ) -> Examined {
     let kinds = expansion.steps.iter().map(|one| one.step.uses.text.clone());
+    // A group may have no steps, and its outputs are read all the same.
+    let all = expansion.parts.iter().flat_map(|part| &part.runbook.steps);
+    let kinds = kinds.chain(all.map(|step| step.uses.text.clone()));
     let mut names = Names::new(expansion, facts(catalog, kinds));
     let (mut scopes, mut target_secrets) = (Vec::new(), Vec::new());
     for (number, part) in expansion.parts.iter().enumerate() {
@@ -271,7 +274,7 @@ impl Examining<'_> {
         let limit = if footprint.repeat == Repeat::Opaque { 0 } else { retry.limit };
         PlanStep {
             id: plan_id(&one.id),
-            name: Self::name(one, part, problems),
+            name: name(one, part, problems),
             phase: step.phase.clone().or_else(|| expansion.outer_phase(part)),
             uses: step.uses.text.clone(),
             kind_version: version,
@@ -296,26 +299,6 @@ impl Examining<'_> {
             scope: part.prefix.clone(),
             item: one.item.as_ref().map(|item| one.planned_item(item, part)),
             footprint: part.footprint(footprint),
-        }
-    }
-
-    /// The step's name; its templates read what is known before the run.
-    fn name(one: &Instance<'_>, part: &Part<'_>, problems: &mut Vec<Diagnostic>) -> Option<String> {
-        let name = one.step.name.as_ref()?;
-        if !template::is_template(&name.text) {
-            return Some(name.text.clone());
-        }
-        let mut scope = serde_json::json!({"params": part.bound.values});
-        if let Some(item) = &one.item {
-            scope[item.name.as_str()] = item.value.clone();
-        }
-        match template::render(&name.text.clone().into(), &scope) {
-            Ok(value) => Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
-            Err(error) => {
-                let problem = Diagnostic::error(code::TEMPLATE, name.span.clone(), error.message);
-                problems.push(problem.help("a name reads `params`, and the item of a `foreach`"));
-                None
-            }
         }
     }
 
@@ -380,6 +363,26 @@ impl Unused<'_> {
             let message = format!("the {word} `{name}` is never used");
             let problem = Diagnostic::warning(code::UNUSED, one.key_span.clone(), message);
             self.problems.push(problem);
+        }
+    }
+}
+
+/// The step's name; its templates read what is known before the run.
+fn name(one: &Instance<'_>, part: &Part<'_>, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let name = one.step.name.as_ref()?;
+    if !template::is_template(&name.text) {
+        return Some(name.text.clone());
+    }
+    let mut scope = serde_json::json!({"params": part.bound.values});
+    if let Some(item) = &one.item {
+        scope[item.name.as_str()] = item.value.clone();
+    }
+    match template::render(&name.text.clone().into(), &scope) {
+        Ok(value) => Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned)),
+        Err(error) => {
+            let problem = Diagnostic::error(code::TEMPLATE, name.span.clone(), error.message);
+            problems.push(problem.help("a name reads `params`, and the item of a `foreach`"));
+            None
         }
     }
 }
