@@ -268,3 +268,51 @@ fn control_c_twice_stops_also_what_cannot_be_taken_back() {
     terminal.wait_for("ended=5");
     terminal.wait_for("in doubt");
 }
+
+const SESSION: &str = r#"
+version: 1
+name: table-restore
+objectives: {rto: 20m}
+contacts: [{role: DBA, name: Dana Ortiz, phone: "+1 555 0100"}]
+steps:
+  - {id: safety, uses: flow.pass, milestone: {name: kept, rto: 10m}}
+  - {id: confirm, uses: human.approve, with: {prompt: "Replace public.orders?", allow_self: true}}
+  - id: swap
+    uses: command.run
+    with: {argv: [touch, FOLDER/swapped]}
+    undo: {uses: command.run, with: {argv: [rm, FOLDER/swapped]}}
+  - {id: check, uses: command.run, with: {argv: [test, -e, FOLDER/rows]}, restores_service: true}
+handlers:
+  failure: [{id: note, uses: flow.pass}]
+"#;
+
+/// Approved, failed, undone, put right, and brought to its end: what a person sees all the way.
+#[test]
+fn a_session_from_approval_to_resume() {
+    let bed = Bed::with("select 1");
+    let folder = bed.folder().display().to_string();
+    let file = bed.write("session.yaml", &SESSION.replace("FOLDER", &folder));
+
+    let terminal = Terminal::start(&bed, &format!("run {file}"));
+    terminal.wait_for("type `yes` or `no`:");
+    terminal.types("yes");
+    terminal.wait_for("ended=1");
+    same(&terminal.scrollback(), "session-1-run");
+    drop(terminal);
+    assert!(bed.folder().join("swapped").exists());
+
+    let run = bed.runs().pop().unwrap();
+    let terminal = Terminal::start(&bed, &format!("undo {run}"));
+    terminal.wait_for("undo");
+    terminal.types("undo");
+    terminal.wait_for("ended=1");
+    same(&terminal.scrollback(), "session-2-undo");
+    drop(terminal);
+    assert!(!bed.folder().join("swapped").exists());
+
+    bed.write("rows", "3\n");
+    let terminal = Terminal::start(&bed, &format!("resume {run} --retry-failed"));
+    terminal.wait_for("ended=0");
+    same(&terminal.scrollback(), "session-3-resume");
+    assert!(bed.folder().join("swapped").exists());
+}

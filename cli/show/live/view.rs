@@ -259,7 +259,7 @@ impl Row {
     /// It is part of the picture: handlers and undos are only when they are called for.
     pub(super) fn is_seen(&self) -> bool {
         let called = !matches!(self.phase, Phase::Dormant | Phase::NotRun(_) | Phase::Skipped);
-        self.role.is_main() || self.attempt > 0 || called
+        self.role.is_main() || called
     }
 
     /// How long its attempts took, or have taken so far.
