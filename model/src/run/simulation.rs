@@ -8,9 +8,10 @@ use serde_json::json;
 use crate::approval::{Answer, Decision, Request};
 use crate::effect::Effect;
 use crate::ids::{RunId, StepId};
-use crate::plan::Plan;
+use crate::plan::{Plan, Role};
 use crate::run::decide::{Command, decide, later, stoppable};
 use crate::run::event::{AttemptEnd, Event, Mode, RunCreated, Seen, Verdict};
+use crate::run::stage::Reopening;
 use crate::run::state::{RunState, RunStatus};
 use crate::step_error::{ErrorClass, StepError};
 use crate::template::condition;
@@ -52,6 +53,12 @@ pub(super) struct Simulation {
     /// Dies when so many events are durable.
     pub(super) crashes: BTreeSet<usize>,
     pub(super) cancel_after: Option<usize>,
+    /// Asks once more, by force, when so many events are durable.
+    pub(super) force_after: Option<usize>,
+    /// What people open the finished run again for, the last one first.
+    pub(super) reopenings: Vec<Reopening>,
+    /// Time passes while attempts run, and people also say no or skip.
+    pub(super) moody: bool,
     /// Answers to every open choice of the world, over and over.
     pub(super) choices: Vec<u8>,
     chosen: usize,
@@ -69,6 +76,11 @@ pub(super) fn start() -> Timestamp {
 
 impl Simulation {
     pub(super) fn new(plan: Plan) -> Self {
+        Self::started(plan, false)
+    }
+
+    pub(super) fn started(mut plan: Plan, unattended: bool) -> Self {
+        plan.ask_before_undo();
         let mut simulation = Self {
             state: RunState::new(),
             now: start(),
@@ -79,6 +91,9 @@ impl Simulation {
             blind: BTreeSet::new(),
             crashes: BTreeSet::new(),
             cancel_after: None,
+            force_after: None,
+            reopenings: Vec::new(),
+            moody: false,
             choices: vec![0],
             chosen: 0,
             in_flight: Vec::new(),
@@ -90,7 +105,7 @@ impl Simulation {
             starter: "ann".to_owned(),
             started_at: start(),
             incident_at: None,
-            unattended: false,
+            unattended,
             approvers: None,
             vars: indexmap::IndexMap::new(),
             plan,
@@ -100,8 +115,30 @@ impl Simulation {
 
     pub(super) fn record(&mut self, event: Event) {
         self.state.apply(self.now, &event).unwrap_or_else(|error| panic!("{error}: {event:?}"));
+        self.forget(&event);
         self.events.push((self.now, event));
         self.states.push(self.state.clone());
+    }
+
+    /// What begins once more may have its effect once more.
+    fn forget(&mut self, event: &Event) {
+        let state = &self.state;
+        match event {
+            Event::HandlersStarted { on, .. } => self
+                .applied
+                .retain(|step, _| state.plan_step_of(step).unwrap().role != Role::Handler(*on)),
+            Event::UndoStarted { steps, .. } => self.applied.retain(|step, _| {
+                let role = &state.plan_step_of(step).unwrap().role;
+                !matches!(role, Role::Undo(of) if steps.contains(of))
+            }),
+            Event::StepSucceeded { step, .. }
+            | Event::StepResolved { step, verdict: Verdict::Applied, .. } => {
+                if let Role::Undo(of) = &state.plan_step_of(step).unwrap().role {
+                    self.applied.remove(of);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn choose(&mut self, count: usize) -> usize {
@@ -145,11 +182,11 @@ impl Simulation {
         }
         if self.cancel_after.is_some_and(|after| after <= self.events.len()) {
             self.cancel_after = None;
-            self.record(Event::CancelRequested {
-                by: "ann".to_owned(),
-                reason: None,
-                force: false,
-            });
+            self.cancel(false);
+        }
+        if self.force_after.is_some_and(|after| after <= self.events.len()) {
+            self.force_after = None;
+            self.cancel(true);
         }
         let (mut until, mut rest, mut acted) = (None, None, false);
         for command in decide(&self.state, self.now) {
@@ -163,12 +200,14 @@ impl Simulation {
             }
         }
         if self.state.finished().is_some() {
-            return true;
+            return !self.reopen();
         }
         if acted {
             return false;
         }
-        if !self.in_flight.is_empty() {
+        if let Some(at) = until.filter(|_| self.moody && self.choose(4) == 0) {
+            self.now = at;
+        } else if !self.in_flight.is_empty() {
             let next = self.choose(self.in_flight.len());
             let next = self.in_flight.remove(next);
             self.complete(next);
@@ -291,6 +330,29 @@ impl Simulation {
         self.record(Event::RunResumed { epoch, by: "bob".to_owned() });
     }
 
+    fn cancel(&mut self, force: bool) {
+        if self.state.finished().is_none() {
+            let (by, reason) = ("ann".to_owned(), None);
+            self.record(Event::CancelRequested { by, reason, force });
+        }
+    }
+
+    /// Opens the finished run again, when somebody wants to and can.
+    fn reopen(&mut self) -> bool {
+        while let Some(what) = self.reopenings.pop() {
+            let may = match what {
+                Reopening::Undo => !self.state.undoable().is_empty(),
+                Reopening::RetryFailed => self.state.has_failed_steps(),
+            };
+            if may {
+                let epoch = self.state.epoch() + 1;
+                self.record(Event::RunReopened { epoch, by: "bob".to_owned(), what });
+                return true;
+            }
+        }
+        false
+    }
+
     fn help(&mut self, status: RunStatus) {
         match status {
             RunStatus::Paused => self.resume(),
@@ -304,7 +366,16 @@ impl Simulation {
             }
             RunStatus::WaitingForApproval => {
                 let step = self.state.waiting().next().unwrap().id.clone();
-                let answer = Answer::claimed(Decision::Approved, "dana");
+                let decision = match if self.moody { self.choose(6) } else { 2 } {
+                    0 => Decision::Rejected,
+                    1 => {
+                        let (left_out, by) = (None, Some("dana".to_owned()));
+                        let reason = Some("agreed by phone".to_owned());
+                        return self.record(Event::StepSkipped { step, left_out, by, reason });
+                    }
+                    _ => Decision::Approved,
+                };
+                let answer = Answer::claimed(decision, "dana");
                 self.record(Event::ApprovalAnswered { step, answer });
             }
             status => panic!("nobody can help with {status:?}"),

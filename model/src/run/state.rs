@@ -204,8 +204,12 @@ impl RunState {
     }
 
     fn meet(&mut self, dependent: usize) {
+        // One that ended before the run was opened again, or was skipped, waits for nothing.
+        if self.steps[dependent].phase != Phase::Pending {
+            return;
+        }
         self.steps[dependent].unmet -= 1;
-        if self.steps[dependent].unmet == 0 && self.steps[dependent].phase == Phase::Pending {
+        if self.steps[dependent].unmet == 0 {
             self.enter(dependent, Phase::Ready);
         }
     }
