@@ -20,5 +20,6 @@ mod people;
 mod plan;
 mod said;
 mod shipped;
+mod stages;
 mod terminal;
 mod tmux;

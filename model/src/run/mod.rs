@@ -18,4 +18,6 @@ mod rule_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod stage_tests;
+#[cfg(test)]
 pub(crate) mod testing;
