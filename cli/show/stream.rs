@@ -24,6 +24,7 @@ const EVERY: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) struct Lines {
     colour: bool,
     running: HashMap<StepId, Told>,
+    behind: Option<String>,
 }
 
 /// How far a step is, and when that was told last.
@@ -35,7 +36,7 @@ struct Told {
 impl Lines {
     /// Lines in colours, or without.
     pub(crate) fn new(colour: bool) -> Self {
-        Self { colour, running: HashMap::new() }
+        Self { colour, running: HashMap::new(), behind: None }
     }
 
     fn progress_at(&mut self, now: Timestamp, step: &StepId, progress: &Progress) -> Option<Line> {
@@ -65,6 +66,12 @@ impl Observer for Lines {
         }
     }
 
+    fn queued(&mut self, group: &str, behind: &str) {
+        if let Some(line) = queued(&mut self.behind, group, behind) {
+            print::message(&shown(RealClock.now(), &line, self.colour));
+        }
+    }
+
     fn progress(&mut self, step: &StepId, progress: &Progress) {
         let now = RealClock.now();
         if let Some(line) = self.progress_at(now, step, progress) {
@@ -85,6 +92,14 @@ fn called(event: &Event, state: &RunState) -> String {
     };
     let contacts = state.plan().filter(|_| calls).map_or(&[][..], |plan| plan.contacts.as_slice());
     contact::lines(contacts, "\n    call ")
+}
+
+/// The line of a run that waits for its turn, once for each run it waits for.
+pub(crate) fn queued(said: &mut Option<String>, group: &str, behind: &str) -> Option<Line> {
+    let text = format!("waits for its turn in the group `{group}`, behind {behind}");
+    let new = said.as_ref() != Some(&text);
+    *said = Some(text.clone());
+    new.then_some(Line { step: None, tone: Tone::Warn, text })
 }
 
 /// A line with its time, as it stays on a terminal or in a file.
@@ -119,6 +134,14 @@ impl Observer for JsonLines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_wait_for_a_turn_is_told_once_for_each_run() {
+        let mut said = None;
+        let told = ["A", "A", "B"].map(|run| queued(&mut said, "app", run).map(|line| line.text));
+        let line = |run| Some(format!("waits for its turn in the group `app`, behind {run}"));
+        assert_eq!(told, [line("A"), None, line("B")]);
+    }
 
     #[test]
     fn once_a_minute_a_line_tells_how_far_a_step_is() {

@@ -60,6 +60,7 @@ struct Watched {
 /// Watches a run; when it goes, the run's summary stays on the terminal.
 pub(crate) struct Live {
     screen: Screen,
+    behind: Option<String>,
 }
 
 /// Somebody is asked on the terminal; until this goes, nothing is drawn over it.
@@ -122,7 +123,7 @@ impl Live {
         }
         let shared = Arc::clone(&screen.shared);
         std::thread::spawn(move || shared.keep_drawing());
-        Self { screen: screen.clone() }
+        Self { screen: screen.clone(), behind: None }
     }
 }
 
@@ -135,6 +136,13 @@ impl Observer for Live {
             watched.above.push_str(&line);
         }
         self.screen.shared.wake.notify_all();
+    }
+
+    fn queued(&mut self, group: &str, behind: &str) {
+        if let Some(line) = stream::queued(&mut self.behind, group, behind) {
+            let line = stream::shown(RealClock.now(), &line, self.screen.shared.colour);
+            self.screen.say(&line);
+        }
     }
 
     fn progress(&mut self, step: &StepId, progress: &Progress) {
