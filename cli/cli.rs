@@ -415,6 +415,7 @@ pub(crate) struct Approvers {
     pub(crate) file: Option<PathBuf>,
     /// The file of approvers.
     #[arg(long, env = "RUNBOOK_APPROVERS", value_name = "FILE")]
+    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) approvers: Option<PathBuf>,
     /// How the list is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -66,8 +66,7 @@ fn read(asked: &Question, line: &str) -> Result<Answer, String> {
     let (word, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
     let (decision, item) = match word.to_lowercase().as_str() {
         "no" => (Decision::Rejected, None),
-        "yes" if !asked.asked.is_task() => (Decision::Approved, None),
-        "break-glass" if !asked.asked.is_task() => (Decision::Approved, None),
+        "yes" | "break-glass" if !asked.asked.is_task() => (Decision::Approved, None),
         number if asked.asked.is_task() && number.parse::<u32>().is_ok() => {
             (Decision::Approved, number.parse().ok())
         }

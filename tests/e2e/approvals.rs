@@ -28,7 +28,9 @@ impl Desk {
         for (name, role, kind) in PEOPLE {
             desk.keygen(name, kind, "");
             let key = std::fs::read_to_string(desk.path(&format!("{name}.pub"))).unwrap();
-            text += &format!("  - {{name: {name}, roles: [{role}], key: \"{}\"}}\n", key.trim());
+            let key = key.trim();
+            let entry = format!("  - {{name: {name}, roles: [{role}], key: \"{key}\"}}\n");
+            text += &entry;
         }
         desk.write("approvers.yaml", &text);
         desk
