@@ -23,3 +23,4 @@ mod shipped;
 mod stages;
 mod terminal;
 mod tmux;
+mod variants;
