@@ -67,6 +67,11 @@ impl Desk {
     fn failure(&self, status: i32, steps: &str) -> String {
         self.write("fails", steps);
         self.said(status, &["run", "fails.yaml", "--no-wait"]);
+        self.told()
+    }
+
+    /// What the newest run's journal says, last of all, about a step that did not end well.
+    fn told(&self) -> String {
         let journal = std::fs::read_to_string(self.in_run("journal.jsonl")).unwrap();
         let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let errors = records.filter_map(|record| record["data"].get("error").cloned());
@@ -121,6 +126,22 @@ fn a_step_that_does_not_end_in_time() {
     shown::case("RB0404", desk.failure(1, &timed));
     let opaque = timed.replace(", idempotent: true", "").replace(", retry: {limit: 0}", "");
     shown::case("RB0405", desk.failure(5, &opaque));
+}
+
+#[test]
+fn a_question_that_is_answered_with_no_or_by_nobody() {
+    let desk = Desk::new();
+    desk.write("ask", ASK);
+    desk.said(5, &["run", "ask.yaml", "--no-wait"]);
+    let no = ["reject", &desk.newest(), "ask", "--as", "dana", "--reason", "the wrong database"];
+    desk.said(0, &no);
+    desk.said(1, &["resume", "--no-wait"]);
+    shown::case("RB0450", desk.told());
+    desk.write("ask", &ASK.replace("allow_self: true", "allow_self: true, timeout: 1s"));
+    desk.said(5, &["run", "ask.yaml", "--no-wait"]);
+    std::thread::sleep(Duration::from_millis(1200));
+    desk.said(1, &["resume", "--no-wait"]);
+    shown::case("RB0451", desk.told());
 }
 
 #[test]

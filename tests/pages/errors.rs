@@ -17,13 +17,6 @@ a code on a terminal.
 
 ";
 
-/// Codes without a case yet. It only shrinks: a code with a case may not stand here.
-const OWED: &str = "
-    RB0450 RB0451 RB0490 RB0491 RB0492 RB0493 RB0494 RB0495 RB0496 RB0497 RB0723 RB0724 RB0725
-    RB0726 RB0727 RB0728 RB0729 RB0730 RB0731 RB0732 RB0733 RB0990 RB0991 RB0992 RB0993 RB0994
-    RB0995 RB0996 RB0997 RB0998 RB0999
-";
-
 fn codes() -> Vec<Value> {
     printed_json(&["explain", "--format", "json"]).as_array().unwrap().clone()
 }
@@ -114,11 +107,10 @@ fn each_code_has_a_case_that_a_test_produces() {
     let cases: BTreeSet<String> = cases().into_keys().collect();
     let strays: Vec<_> = cases.difference(&codes).collect();
     assert!(strays.is_empty(), "cases of codes that do not exist: {strays:?}");
-    let owed: BTreeSet<String> = OWED.split_whitespace().map(str::to_owned).collect();
-    let missing: BTreeSet<String> = codes.difference(&cases).cloned().collect();
-    assert_eq!(
-        missing, owed,
-        "a code needs a golden runbook in `tests/golden`, or a test that says \
+    let missing: Vec<_> = codes.difference(&cases).collect();
+    assert!(
+        missing.is_empty(),
+        "{missing:?}: a code needs a golden runbook in `tests/golden`, or a test that says \
          `shown::case(\"RBnnnn\", ...)`; CONTRIBUTING.md tells how"
     );
 }
