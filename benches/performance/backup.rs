@@ -46,6 +46,7 @@ impl Bench {
             name: "backups".to_owned(),
             url: format!("file://{}/store", folder.path().display()),
             min_proof: Level::Stored,
+            encrypt: None,
         };
         let host = MemoryHost::new(jiff::Timestamp::now(), scratch)
             .with_connection(connection("prod", DATABASE))

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::settings::{ConnectionSettings, StoreSettings};
+use crate::settings::{ConnectionSettings, StoreKeys, StoreSettings};
 
 /// A boxed future of the host.
 pub type HostFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -64,6 +64,12 @@ pub trait StepHost: Send + Sync {
     ) -> HostFuture<'a, Result<ConnectionSettings, StepError>>;
     /// Renders a store and reads its secrets.
     fn store<'a>(&'a self, name: &'a str) -> HostFuture<'a, Result<StoreSettings, StepError>>;
+    /// Renders what opens the sets of a store and reads its secrets; nothing when the store does
+    /// not say.
+    fn store_keys<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> HostFuture<'a, Result<Option<StoreKeys>, StepError>>;
     /// A private folder (0700) that is removed when the attempt ends.
     fn scratch_folder(&self) -> Result<PathBuf, StepError>;
     /// The time, by the run's clock.
@@ -133,6 +139,11 @@ impl StepContext {
     /// A store, rendered.
     pub async fn store(&self, name: &str) -> Result<StoreSettings, StepError> {
         self.host.store(name).await
+    }
+
+    /// What opens the sets of a store, with its secrets read now.
+    pub async fn store_keys(&self, name: &str) -> Result<Option<StoreKeys>, StepError> {
+        self.host.store_keys(name).await
     }
 
     /// A private folder (0700) that is removed when the attempt ends.

@@ -11,7 +11,7 @@ use model::step_error::StepError;
 use tokio_util::sync::CancellationToken;
 
 use crate::context::{AttemptId, Fact, HostFuture, Progress, StepContext, StepHost};
-use crate::settings::{ConnectionSettings, StoreSettings};
+use crate::settings::{ConnectionSettings, StoreKeys, StoreSettings};
 
 /// What a step left behind.
 #[derive(Debug, Default)]
@@ -25,6 +25,7 @@ struct Left {
 pub struct MemoryHost {
     connections: HashMap<String, ConnectionSettings>,
     stores: HashMap<String, StoreSettings>,
+    keys: HashMap<String, StoreKeys>,
     scratch: PathBuf,
     now: Timestamp,
     left: Mutex<Left>,
@@ -33,8 +34,8 @@ pub struct MemoryHost {
 impl MemoryHost {
     /// A host whose clock stands at `now` and whose scratch folder is `scratch`, which exists.
     pub fn new(now: Timestamp, scratch: PathBuf) -> Self {
-        let (connections, stores) = (HashMap::new(), HashMap::new());
-        Self { connections, stores, scratch, now, left: Mutex::default() }
+        let (connections, stores, keys) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { connections, stores, keys, scratch, now, left: Mutex::default() }
     }
 
     /// Adds a connection.
@@ -48,6 +49,13 @@ impl MemoryHost {
     #[must_use]
     pub fn with_store(mut self, store: StoreSettings) -> Self {
         self.stores.insert(store.name.clone(), store);
+        self
+    }
+
+    /// Adds what opens the sets of a store.
+    #[must_use]
+    pub fn with_store_keys(mut self, store: &str, keys: StoreKeys) -> Self {
+        self.keys.insert(store.to_owned(), keys);
         self
     }
 
@@ -117,6 +125,13 @@ impl StepHost for MemoryHost {
     fn store<'a>(&'a self, name: &'a str) -> HostFuture<'a, Result<StoreSettings, StepError>> {
         let found = self.stores.get(name).cloned().ok_or_else(|| undefined("store", name));
         Box::pin(std::future::ready(found))
+    }
+
+    fn store_keys<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> HostFuture<'a, Result<Option<StoreKeys>, StepError>> {
+        Box::pin(std::future::ready(Ok(self.keys.get(name).cloned())))
     }
 
     fn scratch_folder(&self) -> Result<PathBuf, StepError> {

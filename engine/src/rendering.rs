@@ -18,7 +18,7 @@ use crate::container::{self, Address};
 use crate::redact::Redactor;
 use crate::scope;
 use crate::secrets::{self, Secrets};
-use crate::settings::{ConnectionSettings, StoreSettings};
+use crate::settings::{ConnectionSettings, StoreKeys, StoreSettings};
 
 /// Renders for one attempt.
 #[derive(Clone)]
@@ -102,9 +102,36 @@ impl Renderer {
     pub async fn store(&self, name: &str) -> Result<StoreSettings, StepError> {
         let name = &self.qualified(name);
         let store = self.created.plan.stores.get(name).ok_or_else(|| undefined("store", name))?;
-        let fields = self.fields(&format!("store `{name}`"), store).await?;
+        // Most steps need no key: whoever does asks for it.
+        let open = model::plan::Store { decrypt: None, ..store.clone() };
+        let fields = self.fields(&format!("store `{name}`"), &open).await?;
         let url = fields.get("url").and_then(Value::as_str).unwrap_or_default().to_owned();
-        Ok(StoreSettings { name: name.to_owned(), url, min_proof: store.min_proof })
+        let encrypt = fields.get("encrypt").cloned().map(serde_json::from_value).transpose();
+        let encrypt = encrypt.map_err(|error| {
+            let message = format!("`encrypt` of store `{name}` cannot be rendered: {error}");
+            StepError::permanent("RB0406", message)
+        })?;
+        Ok(StoreSettings { name: name.to_owned(), url, min_proof: store.min_proof, encrypt })
+    }
+
+    /// What opens the sets of a named store.
+    pub async fn store_keys(&self, name: &str) -> Result<Option<StoreKeys>, StepError> {
+        let store = self.created.plan.stores.get(name).ok_or_else(|| undefined("store", name))?;
+        let Some(decrypt) = &store.decrypt else { return Ok(None) };
+        let fields = self.fields(&format!("`decrypt` of store `{name}`"), decrypt).await?;
+        let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
+        // A secret is masked as a whole; a line of it alone must not get through either.
+        let identity = text("identity");
+        for line in identity.iter().flat_map(|identity| identity.lines()) {
+            if !line.is_empty() && !line.starts_with('#') {
+                self.redactor.add(line.trim());
+            }
+        }
+        Ok(Some(StoreKeys {
+            identity: identity.map(Into::into),
+            gpg_home: text("gpg_home"),
+            passphrase: text("passphrase").map(Into::into),
+        }))
     }
 
     async fn fields<T: Serialize>(

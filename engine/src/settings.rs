@@ -1,5 +1,6 @@
 //! Connections and stores as a step gets them: rendered, with their secrets read.
 
+use model::plan::Encrypt;
 use model::proof::Level;
 use secrecy::SecretString;
 
@@ -45,4 +46,17 @@ pub struct StoreSettings {
     pub url: String,
     /// The lowest proof level at which a set counts as proven.
     pub min_proof: Level,
+    /// For whom every set that is written here is encrypted.
+    pub encrypt: Option<Encrypt>,
+}
+
+/// What opens the sets of a store, rendered, its secrets read.
+#[derive(Debug, Clone, Default)]
+pub struct StoreKeys {
+    /// The text of an identity file of age.
+    pub identity: Option<SecretString>,
+    /// The folder of gpg's keyring.
+    pub gpg_home: Option<String>,
+    /// The passphrase of gpg's private key.
+    pub passphrase: Option<SecretString>,
 }

@@ -24,6 +24,9 @@ pub struct Footprint {
     /// Names of the runbook's `stores` that it uses; each must exist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stores: Vec<String>,
+    /// Those of the stores whose sets it opens: where they are encrypted it needs the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub opens: Vec<String>,
     /// URLs or hosts it talks to besides its connections and stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
@@ -85,6 +88,7 @@ impl Footprint {
             writes: Vec::new(),
             connections: Vec::new(),
             stores: Vec::new(),
+            opens: Vec::new(),
             endpoints: Vec::new(),
             tools: Vec::new(),
             makes_databases: Vec::new(),
@@ -153,6 +157,13 @@ impl Footprint {
     pub fn store(mut self, name: &str) -> Self {
         self.stores.push(name.to_owned());
         self
+    }
+
+    /// Adds a store whose sets it opens.
+    #[must_use]
+    pub fn opens_store(mut self, name: &str) -> Self {
+        self.opens.push(name.to_owned());
+        self.store(name)
     }
 
     /// Adds an endpoint.

@@ -20,6 +20,7 @@ mod param;
 mod region;
 mod schedule;
 mod scope;
+mod sealing;
 mod step;
 mod trial;
 mod ungraceful;

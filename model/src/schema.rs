@@ -233,8 +233,38 @@ fn connection(key: &str) -> Value {
 fn store(key: &str) -> Value {
     match key {
         "url" => text("file:///path"),
+        "encrypt" => encrypt(),
+        "decrypt" => decrypt(),
         _ => of_type::<Level>(),
     }
+}
+
+fn encrypt() -> Value {
+    let list = |what: &str| json!({"type": "array", "minItems": 1, "items": {"type": "string"}, "description": what});
+    json!({
+        "type": "object",
+        "description": "for whom every set written here is encrypted",
+        "properties": {
+            "age": list("recipients of age: `age1...`"),
+            "gpg": list("recipients of gpg, by fingerprint"),
+            "gpg_home": text("folder of gpg's keyring; without it, the account's own"),
+        },
+        "oneOf": [{"required": ["age"]}, {"required": ["gpg"]}],
+        "additionalProperties": false,
+    })
+}
+
+fn decrypt() -> Value {
+    json!({
+        "type": "object",
+        "description": "what opens the sets; read by steps that restore or prove",
+        "properties": {
+            "identity": text("identity of age: `{{ secrets.name }}`"),
+            "gpg_home": text("folder of gpg's keyring; without it, the account's own"),
+            "passphrase": text("passphrase of gpg's private key: `{{ secrets.name }}`"),
+        },
+        "additionalProperties": false,
+    })
 }
 
 /// The schema of a step with these keys: no others, and `with` as its kind has it.

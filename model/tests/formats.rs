@@ -5,10 +5,11 @@ use model::proof::{Proof, ProofError};
 use model::set::Category;
 use model::set::manifest::{Manifest, ManifestError};
 
-const MANIFESTS: [&str; 3] = [
+const MANIFESTS: [&str; 4] = [
     include_str!("formats/manifest-1.json"),
     include_str!("formats/manifest-1-tables.json"),
     include_str!("formats/manifest-1-plain.json"),
+    include_str!("formats/manifest-1-sealed.json"),
 ];
 const PROOF: &str = include_str!("formats/proof-1.json");
 const MANUAL: &str = include_str!("../../docs/formats/set.md");

@@ -310,6 +310,36 @@ pub const CODES: &[CodeInfo] = &[
         "a deleted object",
     ),
     CodeInfo::new(
+        "RB0640",
+        "a recipient of age is none",
+        "`age-keygen -y` prints the recipient of an identity: `age1...`.",
+        "stores: {backups: {encrypt: {age: [\"{{ params.key }}\"]}}}",
+    ),
+    CodeInfo::new(
+        "RB0641",
+        "there is no key for what is encrypted",
+        "Nothing was done. The message names the recipients: give the key of one of them, for a set under `decrypt` of the store.",
+        "stores: {backups: {url: ..., encrypt: {age: [age1...]}}}",
+    ),
+    CodeInfo::new(
+        "RB0642",
+        "the key does not fit",
+        "Nothing was done. What is encrypted was encrypted for others, or the passphrase is wrong.",
+        "decrypt: {identity: \"{{ secrets.another_key }}\"}",
+    ),
+    CodeInfo::new(
+        "RB0643",
+        "`gpg` could not encrypt",
+        "Most often it does not have the public key of a recipient: import it into the keyring.",
+        "encrypt: {gpg: [nobody@example.org]}",
+    ),
+    CodeInfo::new(
+        "RB0645",
+        "an encrypted file is damaged",
+        "It was changed or cut since it was encrypted. Nothing was written.",
+        "uses: file.decrypt",
+    ),
+    CodeInfo::new(
         "RB0650",
         "a local file cannot be read",
         "Check the path and its permissions.",

@@ -14,6 +14,7 @@ pub mod notify;
 pub mod pg;
 pub mod probes;
 pub mod runbook;
+pub(crate) mod seal;
 pub mod store;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,8 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<store::prune::Prune>::new(),
     &Typed::<store::check::Check>::new(),
     &Typed::<file::checksum::Checksum>::new(),
+    &Typed::<file::encrypt::Encrypt>::new(),
+    &Typed::<file::decrypt::Decrypt>::new(),
     &Typed::<notify::slack::Notify>::new(),
     &Typed::<notify::pagerduty::Event>::new(),
     &Typed::<notify::webhook::Post>::new(),

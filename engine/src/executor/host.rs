@@ -16,7 +16,7 @@ use crate::files;
 use crate::log::StepLog;
 use crate::redact::Redactor;
 use crate::rendering::Renderer;
-use crate::settings::{ConnectionSettings, StoreSettings};
+use crate::settings::{ConnectionSettings, StoreKeys, StoreSettings};
 
 /// The host of one attempt.
 pub(super) struct AttemptHost {
@@ -112,6 +112,13 @@ impl StepHost for AttemptHost {
 
     fn store<'a>(&'a self, name: &'a str) -> HostFuture<'a, Result<StoreSettings, StepError>> {
         Box::pin(self.renderer.store(name))
+    }
+
+    fn store_keys<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> HostFuture<'a, Result<Option<StoreKeys>, StepError>> {
+        Box::pin(self.renderer.store_keys(name))
     }
 
     fn scratch_folder(&self) -> Result<PathBuf, StepError> {

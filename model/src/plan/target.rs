@@ -73,6 +73,42 @@ pub struct Store {
     /// The lowest proof level at which a set counts as proven. Default `identical`.
     #[serde(default = "min_proof")]
     pub min_proof: crate::proof::Level,
+    /// For whom every set that is written here is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encrypt: Option<Encrypt>,
+    /// What opens the sets of this store; read by steps that restore or prove, and by no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decrypt: Option<Decrypt>,
+}
+
+/// Recipients, of `age` or of `gpg`. Text fields may hold templates over params, vars and run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Encrypt {
+    /// Recipients of age: `age1...`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub age: Vec<String>,
+    /// Recipients of gpg, by fingerprint.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gpg: Vec<String>,
+    /// The folder of gpg's keyring; without it, the account's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpg_home: Option<String>,
+}
+
+/// Keys: an identity of age, or a keyring of gpg.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Decrypt {
+    /// The text of an identity file of age, a template over secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// The folder of gpg's keyring; without it, the account's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpg_home: Option<String>,
+    /// The passphrase of gpg's private key, a template over secrets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<String>,
 }
 
 fn min_proof() -> crate::proof::Level {

@@ -104,10 +104,21 @@ fn targets(names: &mut Names<'_>, problems: &mut Vec<Diagnostic>) -> TargetSecre
     let stores = runbook.stores.iter().map(|(name, one)| ("stores", name, &one.node));
     for (sort, name, node) in connections.chain(stores) {
         let found = secrets.entry((sort, name.clone())).or_default();
-        target(node, names, found, problems);
+        let NodeValue::Map(entries) = &node.value else { continue };
+        let open = entries.iter().filter(|(key, _)| (sort, key.as_str()) != ("stores", DECRYPT));
+        for (_, entry) in open {
+            target(&entry.node, names, found, problems);
+        }
+        if let Some(decrypt) = node.get(DECRYPT).filter(|_| sort == "stores") {
+            let found = secrets.entry((DECRYPT, name.clone())).or_default();
+            target(decrypt, names, found, problems);
+        }
     }
     secrets
 }
+
+/// The key of a store whose secrets only steps that open its sets need.
+const DECRYPT: &str = "decrypt";
 
 fn target(
     node: &Node,
@@ -115,16 +126,24 @@ fn target(
     secrets: &mut IndexSet<String>,
     problems: &mut Vec<Diagnostic>,
 ) {
-    let NodeValue::Map(entries) = &node.value else { return };
-    for entry in entries.values() {
-        let Some(text) = entry.node.text().filter(|text| template::is_template(text)) else {
-            continue;
-        };
-        let found = parsed(text, &entry.node, names, Place::Target, problems);
-        let references = found.map(|(_, references)| references).unwrap_or_default();
-        let names = references.into_iter().filter(|one| one.root == "secrets");
-        secrets.extend(names.filter_map(|one| one.path.into_iter().next()));
+    match &node.value {
+        NodeValue::Map(entries) => {
+            for entry in entries.values() {
+                target(&entry.node, names, secrets, problems);
+            }
+        }
+        NodeValue::List(items) => {
+            for item in items {
+                target(item, names, secrets, problems);
+            }
+        }
+        NodeValue::Scalar(_) | NodeValue::Null => {}
     }
+    let Some(text) = node.text().filter(|text| template::is_template(text)) else { return };
+    let found = parsed(text, node, names, Place::Target, problems);
+    let references = found.map(|(_, references)| references).unwrap_or_default();
+    let names = references.into_iter().filter(|one| one.root == "secrets");
+    secrets.extend(names.filter_map(|one| one.path.into_iter().next()));
 }
 
 impl Examining<'_> {
@@ -313,7 +332,8 @@ impl Examining<'_> {
         let mut all = input.secrets.clone();
         let connections = footprint.connections.iter().map(|used| ("connections", &used.name));
         let stores = footprint.stores.iter().map(|name| ("stores", name));
-        for (sort, name) in connections.chain(stores) {
+        let opened = footprint.opens.iter().map(|name| (DECRYPT, name));
+        for (sort, name) in connections.chain(stores).chain(opened) {
             let of_target = self.target_secrets[number].get(&(sort, name.clone()));
             all.extend(of_target.into_iter().flatten().cloned());
         }

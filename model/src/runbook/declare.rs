@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, conduct, drill, handlers, param, step};
+use super::{Header, Param, Runbook, conduct, drill, handlers, param, sealing, step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
@@ -91,16 +91,8 @@ pub(crate) const CONNECTION: Keys = Keys {
 };
 pub(crate) const STORE: Keys = Keys {
     what: "a store",
-    known: &["url", "min_proof"],
-    later: &[
-        "region",
-        "endpoint_url",
-        "storage_class",
-        "kms_key",
-        "object_lock",
-        "encrypt",
-        "decrypt",
-    ],
+    known: &["url", "min_proof", "encrypt", "decrypt"],
+    later: &["region", "endpoint_url", "storage_class", "kms_key", "object_lock"],
 };
 
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
@@ -351,6 +343,7 @@ fn two_ways(node: &Node, leader: &str, others: &[&str], problems: &mut Vec<Diagn
 
 fn store(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Store> {
     let store: Store = one(node, &STORE, problems)?;
+    sealing::check(node, problems);
     let (url, node) = (&store.url, node.get("url")?);
     if is_template(url) || url.starts_with("file:///") {
         return Some(store);

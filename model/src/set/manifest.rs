@@ -31,6 +31,10 @@ pub struct Manifest {
     /// How the rows are written. Absent in the text for `objects`.
     #[serde(default, skip_serializing_if = "Format::is_objects")]
     pub format: Format,
+    /// For whom its objects are encrypted; absent when they are not. This manifest, the
+    /// instructions and the proofs never are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<Encryption>,
     /// Which attempt of which step wrote the set.
     pub created: Created,
     /// The server that was read, at the snapshot.
@@ -45,6 +49,16 @@ pub struct Manifest {
     pub contents: Contents,
     /// Every object of the set except the manifest itself and the proofs, by path.
     pub files: Vec<File>,
+}
+
+/// For whom objects are encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Encryption {
+    /// By age, for these recipients.
+    Age(Vec<String>),
+    /// By gpg, for these recipients.
+    Gpg(Vec<String>),
 }
 
 /// How a set holds the database.
@@ -332,6 +346,19 @@ pub struct File {
     pub bytes: u64,
     /// SHA-256 of its bytes as stored, lower-case hex.
     pub sha256: String,
+    /// What it is without its encryption; absent when it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Plain>,
+}
+
+/// An object before it was encrypted.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Plain {
+    /// Its size.
+    pub bytes: u64,
+    /// SHA-256 of its bytes, lower-case hex.
+    pub sha256: String,
 }
 
 /// What an object of the set holds.
@@ -370,6 +397,27 @@ impl fmt::Display for Format {
             Self::Directory => "directory",
             Self::Plain => "plain",
         })
+    }
+}
+
+impl fmt::Display for Encryption {
+    /// ``age `age1...` ``, with every recipient.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (program, recipients) = match self {
+            Self::Age(recipients) => ("age", recipients),
+            Self::Gpg(recipients) => ("gpg", recipients),
+        };
+        write!(f, "{program} `{}`", recipients.join("`, `"))
+    }
+}
+
+impl File {
+    /// Its path without what encryption added.
+    pub fn plain_path(&self) -> &str {
+        match (&self.plain, self.path.rsplit_once('.')) {
+            (Some(_), Some((path, "age" | "gpg"))) => path,
+            _ => &self.path,
+        }
     }
 }
 

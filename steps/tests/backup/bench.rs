@@ -6,9 +6,10 @@ use std::sync::Arc;
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
 use engine::registry::DynStep;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, StoreKeys, StoreSettings};
 use lab::cluster::{Cluster, ClusterOptions};
 use model::node::Node;
+use model::plan::Encrypt;
 use model::proof::Level;
 use model::step_error::StepError;
 use serde_json::{Value, json};
@@ -48,21 +49,30 @@ impl Bench {
         cluster.execute("shop", sql).unwrap();
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("scratch")).unwrap();
-        let host = Self::host(&cluster, folder.path());
+        let host = Arc::new(Self::new_host(&cluster, folder.path(), None));
         Self { cluster, host, folder }
     }
 
-    fn host(cluster: &Cluster, folder: &Path) -> Arc<MemoryHost> {
+    /// The store encrypts from now on, and has these keys.
+    pub(crate) fn seal(&mut self, encrypt: Option<Encrypt>, keys: Option<StoreKeys>) {
+        let host = Self::new_host(&self.cluster, self.folder.path(), encrypt);
+        self.host = Arc::new(match keys {
+            Some(keys) => host.with_store_keys("backups", keys),
+            None => host,
+        });
+    }
+
+    fn new_host(cluster: &Cluster, folder: &Path, encrypt: Option<Encrypt>) -> MemoryHost {
         let store = StoreSettings {
             name: "backups".to_owned(),
             url: format!("file://{}/store", folder.display()),
             min_proof: Level::Identical,
+            encrypt,
         };
-        let host = host(folder)
+        host(folder)
             .with_connection(connection("prod", &cluster.url("shop")))
             .with_connection(connection("scratch", &cluster.url("postgres")))
-            .with_store(store);
-        Arc::new(host)
+            .with_store(store)
     }
 
     /// A context that knows only this connection.

@@ -173,6 +173,7 @@ async fn refused(bench: &Bench, settings: ConnectionSettings, with: &Value) -> S
         name: "backups".to_owned(),
         url: format!("file://{}", bench.store().display()),
         min_proof: Level::Identical,
+        encrypt: None,
     };
     let now = "2026-11-20T02:00:00Z".parse().unwrap();
     let host = MemoryHost::new(now, bench.folder.path().join("scratch"));
@@ -326,6 +327,7 @@ async fn error_alone(url: &str) -> StepError {
         name: "backups".to_owned(),
         url: format!("file://{folder}/store"),
         min_proof: Level::Identical,
+        encrypt: None,
     };
     let now = "2026-11-20T02:00:00Z".parse().unwrap();
     let host = MemoryHost::new(now, std::path::Path::new(&folder).join("scratch"));

@@ -61,7 +61,7 @@ async fn every_format_is_proven_and_restores_with_and_without_this_program() {
             }
             restore(&bench, set).await;
             assert_identical(&bench, set, "copy").await;
-            by_hand(&bench, set);
+            by_hand(&bench, set, &[]);
             assert_identical(&bench, set, "by hand").await;
             bench.cluster.drop_database("copy").unwrap();
             bench.cluster.drop_database("by hand").unwrap();
@@ -111,7 +111,7 @@ async fn some_tables_are_written_and_restored_in_every_format() {
         assert_eq!((&output["tables"], &output["rows"]), (&json!(2), &json!(4)), "{more}");
         bench.verify(set, "identical").await.unwrap();
         restore(&bench, set).await;
-        by_hand(&bench, set);
+        by_hand(&bench, set, &[]);
         for copy in ["copy", "by hand"] {
             assert_identical(&bench, set, copy).await;
             let strangers = bench.cluster.query_one(copy, "SELECT count(*) FROM stranger").unwrap();
@@ -155,7 +155,7 @@ async fn definitions_alone_are_a_set_that_is_never_the_latest() {
             assert_eq!(manifest(&bench, set).contents.scope, Scope::Definitions);
             bench.verify(set, "identical").await.unwrap();
             restore(&bench, set).await;
-            by_hand(&bench, set);
+            by_hand(&bench, set, &[]);
             assert_identical(&bench, set, "copy").await;
             assert_identical(&bench, set, "by hand").await;
             bench.cluster.drop_database("copy").unwrap();

@@ -8,5 +8,6 @@ mod formats;
 mod manifest;
 mod restore;
 mod said;
+mod sealed;
 mod tls;
 mod verify;

@@ -75,18 +75,19 @@ async fn the_instructions_restore_an_identical_database_without_this_program() {
     for sql in [lab::sample::application(3_000), lab::sample::awkward()] {
         let bench = Bench::with(&sql);
         let set = bench.dump("dump").await;
-        by_hand(&bench, &set);
+        by_hand(&bench, &set, &[]);
         assert_identical(&bench, &set, "by hand").await;
     }
 }
 
 /// Restores a set into database `by hand` with nothing but what its instructions say.
-pub(crate) fn by_hand(bench: &Bench, set: &str) {
+pub(crate) fn by_hand(bench: &Bench, set: &str, more: &[(&str, &str)]) {
     let cluster = &bench.cluster;
     let output = Command::new("bash")
         .arg("RESTORE.txt")
         .current_dir(bench.set(set))
         .env("DB", "by hand")
+        .envs(more.iter().copied())
         .env("PGHOST", cluster.host_dir())
         .env("PGPORT", cluster.port().to_string())
         .env("PGUSER", lab::cluster::USER)

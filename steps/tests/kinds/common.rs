@@ -21,6 +21,7 @@ pub(crate) fn host_with_store(folder: &Path) -> Arc<MemoryHost> {
         name: "backups".to_owned(),
         url: format!("file://{}", folder.display()),
         min_proof: Level::Identical,
+        encrypt: None,
     };
     let now = NOW.parse().expect("the moment is well-formed");
     Arc::new(MemoryHost::new(now, folder.to_owned()).with_store(store))

@@ -37,6 +37,7 @@ pub(crate) fn lab() -> Lab {
         name: name.to_owned(),
         url: format!("file://{}", folder.display()),
         min_proof: Level::Identical,
+        encrypt: None,
     };
     let host = MemoryHost::new(NOW.parse().unwrap(), folder.path().to_owned())
         .with_store(store("backups", folder.path()))
@@ -56,6 +57,7 @@ pub(crate) fn manifest(set: &SetId, label: Option<&str>, taken: &str) -> Manifes
         database: "lms".to_owned(),
         label: label.map(str::to_owned),
         format: Format::Objects,
+        encryption: None,
         created: Created {
             run: ulid::Ulid::nil().into(),
             step: "dump".parse().unwrap(),
@@ -95,6 +97,7 @@ pub(crate) fn manifest(set: &SetId, label: Option<&str>, taken: &str) -> Manifes
             kind: FileKind::Data,
             bytes: CONTENT.len() as u64,
             sha256: hex(Sha256::digest(CONTENT)),
+            plain: None,
         }],
     }
 }

@@ -2,13 +2,17 @@
 //! as it streams. What is in memory does not grow with the table.
 
 mod digest;
+mod open_set;
 mod pack;
+mod place;
 mod rows_in;
 mod rows_out;
 mod unpack;
 
 pub(super) use self::digest::hash_rows;
+pub(super) use self::open_set::OpenSet;
 pub(super) use self::pack::{Packed, Packing, pack_rows, pack_stream};
+pub(super) use self::place::Place;
 pub(super) use self::rows_in::restore_rows;
 pub(super) use self::rows_out::RowSource;
 pub(super) use self::unpack::{

@@ -6,15 +6,17 @@ use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use model::set::RowHash;
+use model::set::manifest::{File, FileKind};
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::place::Place;
 use super::rows_out::RowSource;
 use super::{BATCH, WAITING};
 use crate::pg::connection::Session;
-use crate::store::{Store, StoreError, Written, hex};
+use crate::store::{Written, hex};
 
 /// What was written of a table, or of a part of it.
 #[derive(Debug, Clone)]
@@ -24,14 +26,14 @@ pub(in crate::pg) struct Packed {
     /// Bytes of COPY text.
     pub(in crate::pg) copy_bytes: u64,
     /// The object.
-    pub(in crate::pg) object: Written,
+    pub(in crate::pg) file: File,
 }
 
 /// Copies rows into a new object.
 pub(in crate::pg) async fn pack_rows(
     session: &Session,
     source: &RowSource,
-    store: &dyn Store,
+    place: &Place,
     path: &str,
     level: i32,
 ) -> Result<Packed, StepError> {
@@ -43,13 +45,13 @@ pub(in crate::pg) async fn pack_rows(
         drop(rows);
         sent
     };
-    let (copy_bytes, written) = tokio::join!(reading, store_chunks(store, path, stored));
+    let (copy_bytes, written) = tokio::join!(reading, place.store(path, stored));
     let compressed = compressed.await.expect("compression does not panic");
     // What broke first ended the others: the server and the store tell more than the pipe does.
-    let (copy_bytes, writer) = (copy_bytes?, written?);
+    let (copy_bytes, stored) = (copy_bytes?, written?);
     let (hash, object) = compressed.map_err(|error| broken(&source.what, &error))?;
-    writer.commit().await?;
-    Ok(Packed { hash, copy_bytes, object })
+    let file = place.commit(path, FileKind::Data, stored, object).await?;
+    Ok(Packed { hash, copy_bytes, file })
 }
 
 /// What compresses a text, so that stock programs read it.
@@ -65,34 +67,21 @@ pub(in crate::pg) enum Packing {
 
 /// Stores what `source` sends, compressed, as a new object; it appears when `source` has succeeded.
 pub(in crate::pg) async fn pack_stream(
-    store: &dyn Store,
-    path: &str,
+    place: &Place,
+    (path, kind): (&str, FileKind),
     packing: Packing,
     source: impl AsyncFnOnce(mpsc::Sender<Bytes>) -> Result<(), StepError>,
-) -> Result<Written, StepError> {
+) -> Result<File, StepError> {
     let (text, batches) = mpsc::channel(WAITING);
     let (chunks, stored) = mpsc::channel(WAITING);
     let packed = spawn_blocking(move || pack_text(batches, chunks, packing));
-    let (sent, written) = tokio::join!(source(text), store_chunks(store, path, stored));
+    let (sent, written) = tokio::join!(source(text), place.store(path, stored));
     let packed = packed.await.expect("compression does not panic");
     // A store that is full ends the program, too: of the two the store knows why.
-    let writer = written?;
+    let stored = written?;
     sent?;
     let object = packed.map_err(|error| broken(&format!("write `{path}`"), &error))?;
-    writer.commit().await?;
-    Ok(object)
-}
-
-async fn store_chunks(
-    store: &dyn Store,
-    path: &str,
-    mut chunks: mpsc::Receiver<Bytes>,
-) -> Result<Box<dyn crate::store::ObjectWriter>, StoreError> {
-    let mut writer = store.put_new(path).await?;
-    while let Some(chunk) = chunks.recv().await {
-        writer.write(chunk).await?;
-    }
-    Ok(writer)
+    place.commit(path, kind, stored, object).await
 }
 
 fn broken(what: &str, error: &io::Error) -> StepError {

@@ -7,25 +7,24 @@ use model::step_error::StepError;
 use tokio::sync::mpsc;
 
 use super::WAITING;
+use super::open_set::OpenSet;
 use super::unpack::{Fault, send_rows};
 use crate::pg::classify;
 use crate::pg::connection::Session;
 use crate::pg::sql;
-use crate::store::Store;
 
 /// Copies the rows of one object into its table; nothing of it stays when the object is damaged.
 pub(in crate::pg) async fn restore_rows(
     session: &Session,
     table: &Table,
-    store: &dyn Store,
-    folder: &str,
+    from: &OpenSet<'_>,
     file: &File,
 ) -> Result<(), StepError> {
     let what = format!("restore `{}`", table.table_name());
     let (rows, batches) = mpsc::channel(WAITING);
     session.execute_all(&what, "BEGIN").await?;
     let receiving = receive(session, table, &what, batches);
-    let (sent, received) = tokio::join!(send_rows(store, folder, file, rows), receiving);
+    let (sent, received) = tokio::join!(send_rows(from, file, rows), receiving);
     let (sent, received) = match (sent?, received) {
         // The server's refusal tells more than the broken pipe it causes, and a damaged object
         // more than the row in it that the server could not read.

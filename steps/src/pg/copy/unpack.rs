@@ -13,8 +13,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::open_set::OpenSet;
 use super::{BATCH, WAITING};
-use crate::store::{Store, StoreError, hex};
+use crate::store::{StoreError, hex};
 
 /// What is wrong with an object of a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,51 +69,48 @@ impl Fault {
 /// An object that was read, or what is wrong with it; the store itself may fail, too.
 pub(in crate::pg) type Checked<T> = Result<Result<T, Fault>, StoreError>;
 
-/// Sends the bytes of an object.
-async fn send(
-    store: &dyn Store,
-    folder: &str,
-    file: &File,
-    chunks: mpsc::Sender<Bytes>,
-) -> Checked<()> {
-    let path = format!("{folder}/{}", file.path);
-    let mut reader = match store.open(&path).await {
-        Err(StoreError::Missing { .. }) => return Ok(Err(Fault::Missing)),
-        opened => opened?,
-    };
-    while let Some(chunk) = reader.read().await? {
-        if chunks.send(chunk).await.is_err() {
-            break;
-        }
-    }
-    Ok(Ok(()))
-}
-
 /// Checks size and SHA-256 at the end.
-struct Checker<'a> {
-    file: &'a File,
+pub(super) struct Checker<'a> {
+    bytes_wanted: u64,
+    sha256_wanted: &'a str,
     digest: Sha256,
     bytes: u64,
 }
 
 impl<'a> Checker<'a> {
-    fn new(file: &'a File) -> Self {
-        Self { file, digest: Sha256::new(), bytes: 0 }
+    /// For the object as it is stored.
+    pub(super) fn of_stored(file: &'a File) -> Self {
+        Self::new(file.bytes, &file.sha256)
     }
 
-    fn add(&mut self, chunk: &[u8]) {
+    /// For what the object holds, without encryption.
+    fn of_plain(file: &'a File) -> Self {
+        match &file.plain {
+            Some(plain) => Self::new(plain.bytes, &plain.sha256),
+            None => Self::of_stored(file),
+        }
+    }
+
+    fn new(bytes_wanted: u64, sha256_wanted: &'a str) -> Self {
+        Self { bytes_wanted, sha256_wanted, digest: Sha256::new(), bytes: 0 }
+    }
+
+    /// Adds what comes next.
+    pub(super) fn add(&mut self, chunk: &[u8]) {
         self.digest.update(chunk);
         self.bytes += chunk.len() as u64;
     }
 
-    fn finish(self) -> Result<(), Fault> {
-        let (file, sha256) = (self.file, hex(self.digest.finalize()));
-        if self.bytes != file.bytes {
-            let why = format!("it has {} bytes, the manifest says {}", self.bytes, file.bytes);
+    /// What is wrong, at the end.
+    pub(super) fn finish(self) -> Result<(), Fault> {
+        let (wanted, sha256) = (self.sha256_wanted, hex(self.digest.finalize()));
+        if self.bytes != self.bytes_wanted {
+            let why =
+                format!("it has {} bytes, the manifest says {}", self.bytes, self.bytes_wanted);
             return Err(Fault::Damaged(why));
         }
-        if sha256 != file.sha256 {
-            let why = format!("its SHA-256 is `{sha256}`, the manifest says `{}`", file.sha256);
+        if sha256 != wanted {
+            let why = format!("its SHA-256 is `{sha256}`, the manifest says `{wanted}`");
             return Err(Fault::Damaged(why));
         }
         Ok(())
@@ -120,29 +118,24 @@ impl<'a> Checker<'a> {
 }
 
 /// Reads an object and checks its size and SHA-256.
-pub(in crate::pg) async fn read_through(
-    store: &dyn Store,
-    folder: &str,
-    file: &File,
-) -> Checked<()> {
+pub(in crate::pg) async fn read_through(from: &OpenSet<'_>, file: &File) -> Checked<()> {
     let (chunks, mut received) = mpsc::channel::<Bytes>(WAITING);
     let expected = file.clone();
     let checked = spawn_blocking(move || {
-        let mut checker = Checker::new(&expected);
+        let mut checker = Checker::of_stored(&expected);
         while let Some(chunk) = received.blocking_recv() {
             checker.add(&chunk);
         }
         checker.finish()
     });
-    let sent = send(store, folder, file, chunks).await;
+    let sent = from.send_stored(file, chunks).await;
     let checked = checked.await.expect("hashing does not panic");
     Ok(sent?.and(checked))
 }
 
 /// Saves an object under a path of the file system, checked.
 pub(in crate::pg) async fn save(
-    store: &dyn Store,
-    folder: &str,
+    from: &OpenSet<'_>,
     file: &File,
     to: &Path,
 ) -> Result<(), StepError> {
@@ -154,7 +147,7 @@ pub(in crate::pg) async fn save(
     let mut out =
         options.write(true).create_new(true).mode(0o600).open(to).await.map_err(failed)?;
     let (chunks, mut received) = mpsc::channel::<Bytes>(WAITING);
-    let mut checker = Checker::new(file);
+    let mut checker = Checker::of_plain(file);
     let saving = async {
         while let Some(chunk) = received.recv().await {
             checker.add(&chunk);
@@ -163,18 +156,17 @@ pub(in crate::pg) async fn save(
         out.flush().await.map_err(failed)?;
         checker.finish().map_err(|fault| fault.error(file))
     };
-    let (sent, saved) = tokio::join!(send(store, folder, file, chunks), saving);
-    sent?.map_err(|fault| fault.error(file))?;
-    saved
+    let (sent, saved) = tokio::join!(from.send(file, chunks), saving);
+    match sent? {
+        // A disk that is full ends the reading, too: of the two the disk knows why.
+        Ok(()) | Err(Fault::NotTaken) => saved,
+        Err(fault) => Err(fault.error(file)),
+    }
 }
 
 /// Decompresses an object of rows and hashes them.
-pub(in crate::pg) async fn read_rows(
-    store: &dyn Store,
-    folder: &str,
-    file: &File,
-) -> Checked<RowHash> {
-    unpack(store, folder, file, |source| {
+pub(in crate::pg) async fn read_rows(from: &OpenSet<'_>, file: &File) -> Checked<RowHash> {
+    unpack(from, file, |source| {
         let mut hash = RowHash::new();
         decode(source, |batch| {
             hash.add_copy_text(&batch);
@@ -187,12 +179,11 @@ pub(in crate::pg) async fn read_rows(
 
 /// Decompresses an object of rows and sends them in batches; gives their number.
 pub(super) async fn send_rows(
-    store: &dyn Store,
-    folder: &str,
+    from: &OpenSet<'_>,
     file: &File,
     rows: mpsc::Sender<Bytes>,
 ) -> Checked<u64> {
-    unpack(store, folder, file, move |source| {
+    unpack(from, file, move |source| {
         let mut count = 0;
         decode(source, |batch| {
             count += newlines(&batch);
@@ -204,8 +195,8 @@ pub(super) async fn send_rows(
 }
 
 /// Decompresses a text, as what it is: zstd, gzip or neither. Gives its bytes.
-pub(in crate::pg) async fn read_text(store: &dyn Store, folder: &str, file: &File) -> Checked<u64> {
-    unpack(store, folder, file, |source| {
+pub(in crate::pg) async fn read_text(from: &OpenSet<'_>, file: &File) -> Checked<u64> {
+    unpack(from, file, |source| {
         let mut bytes = 0;
         decode_text(source, |chunk| {
             bytes += chunk.len() as u64;
@@ -218,12 +209,11 @@ pub(in crate::pg) async fn read_text(store: &dyn Store, folder: &str, file: &Fil
 
 /// Decompresses a text and sends it in chunks.
 pub(in crate::pg) async fn send_text(
-    store: &dyn Store,
-    folder: &str,
+    from: &OpenSet<'_>,
     file: &File,
     text: mpsc::Sender<Bytes>,
 ) -> Checked<()> {
-    unpack(store, folder, file, move |source| {
+    unpack(from, file, move |source| {
         decode_text(source, |chunk| {
             text.blocking_send(chunk).map_err(|_| io::ErrorKind::BrokenPipe.into())
         })
@@ -261,15 +251,14 @@ fn newlines(text: &[u8]) -> u64 {
 /// Works on the decompressed object on a thread of its own. A damaged object is read to its end
 /// even when it no longer decompresses, so that the verdict is about its SHA-256.
 async fn unpack<T: Send + 'static>(
-    store: &dyn Store,
-    folder: &str,
+    from: &OpenSet<'_>,
     file: &File,
     work: impl FnOnce(&mut Source<'_>) -> io::Result<T> + Send + 'static,
 ) -> Checked<T> {
     let (chunks, received) = mpsc::channel(WAITING);
     let expected = file.clone();
     let unpacked = spawn_blocking(move || {
-        let checker = Checker::new(&expected);
+        let checker = Checker::of_plain(&expected);
         let mut source = Source { chunks: received, current: Bytes::new(), checker };
         let worked = work(&mut source);
         source.drain();
@@ -279,7 +268,7 @@ async fn unpack<T: Send + 'static>(
             _ => Fault::Damaged(format!("it does not decompress: {error}")),
         })
     });
-    let sent = send(store, folder, file, chunks).await;
+    let sent = from.send(file, chunks).await;
     let unpacked = unpacked.await.expect("decompression does not panic");
     Ok(sent?.and(unpacked))
 }

@@ -5,24 +5,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use model::set::RowHash;
 use model::set::layout;
-use model::set::manifest::{File, FileKind, Part, Table};
+use model::set::manifest::{File, Part, Table};
 use model::step_error::StepError;
 use tokio::task::JoinSet;
 
 use crate::pg::catalogue::{SizedTable, count};
 use crate::pg::classify;
 use crate::pg::connection::Session;
-use crate::pg::copy::{Packed, RowSource, hash_rows, pack_rows};
+use crate::pg::copy::{Packed, Place, RowSource, hash_rows, pack_rows};
 use crate::pg::meter::Meter;
 use crate::pg::pieces::Piece;
-use crate::store::Store;
 
 /// What all connections share.
 pub(super) struct Work {
     /// Where the objects go.
-    pub(super) store: Arc<dyn Store>,
-    /// The set's folder.
-    pub(super) folder: String,
+    pub(super) place: Place,
     /// The tables.
     pub(super) tables: Vec<SizedTable>,
     /// What is left to do.
@@ -43,7 +40,7 @@ pub(super) enum Task {
 
 /// What came of a task.
 enum Done {
-    Copied(Piece, String, Packed),
+    Copied(Piece, Packed),
     Hashed(usize, RowHash),
     Counted(usize, u64),
 }
@@ -100,9 +97,8 @@ async fn copy_piece(work: &Work, session: &Session, piece: Piece) -> Result<Done
         return Ok(Done::Hashed(piece.table, hash_rows(session, &source).await?.0));
     };
     let path = layout::object_name(&table.schema, &table.name, piece.number);
-    let full = format!("{}/{path}", work.folder);
-    let packed = pack_rows(session, &source, work.store.as_ref(), &full, level).await?;
-    Ok(Done::Copied(piece, path, packed))
+    let packed = pack_rows(session, &source, &work.place, &path, level).await?;
+    Ok(Done::Copied(piece, packed))
 }
 
 impl Work {
@@ -118,23 +114,22 @@ fn settle(tables: &mut [Table], done: Vec<Done>) -> (Vec<File>, Vec<RowHash>) {
     let mut copied = Vec::new();
     for done in done {
         match done {
-            Done::Copied(piece, path, packed) => copied.push((piece, path, packed)),
+            Done::Copied(piece, packed) => copied.push((piece, packed)),
             Done::Hashed(index, hash) => hashes[index].merge(&hash),
             Done::Counted(index, rows) => tables[index].rows = Some(rows),
         }
     }
     copied.sort_by_key(|(piece, ..)| (piece.table, piece.number));
-    for (piece, path, packed) in copied {
+    for (piece, packed) in copied {
         hashes[piece.table].merge(&packed.hash);
         tables[piece.table].parts.push(Part {
-            file: path.clone(),
+            file: packed.file.path.clone(),
             rows: packed.hash.rows(),
             hash: packed.hash.hex(),
             copy_bytes: packed.copy_bytes,
             blocks: piece.blocks,
         });
-        let (bytes, sha256) = (packed.object.bytes, packed.object.sha256);
-        files.push(File { path, kind: FileKind::Data, bytes, sha256 });
+        files.push(packed.file);
     }
     for (table, hash) in tables.iter_mut().zip(&hashes) {
         table.hash = table.rows.is_some().then(|| hash.hex());

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use model::set::layout::{BLOBS, CUSTOM, DIRECTORY, GLOBALS, RESTORE, SCHEMA};
 use model::set::manifest::{FileKind, Format, Manifest, Scope, Table, TableData};
 
+use super::sealed::{self, archive};
 use crate::pg::restore::partial;
 use crate::pg::{settings, sql};
 
@@ -16,9 +17,11 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
     line(&mut text, "DB=${DB:?name of the new database}");
     line(&mut text, "\n# 1. Are the objects what was written?");
     line(&mut text, &check(manifest));
+    sealed::open_archives(&mut text, manifest);
     if has(FileKind::Globals) {
         line(&mut text, "\n# 2. Roles, on a server that does not have them (no passwords):");
-        line(&mut text, &format!("# psql -X -d postgres -f {GLOBALS}"));
+        let globals = archive(manifest, GLOBALS);
+        line(&mut text, &format!("# psql -X -d postgres -f {globals}"));
     }
     match manifest.format {
         Format::Objects => objects(&mut text, manifest),
@@ -32,27 +35,29 @@ pub(super) fn instructions(manifest: &Manifest) -> String {
 /// Definitions and rows as objects of their own.
 fn objects(text: &mut String, manifest: &Manifest) {
     let has = |kind| manifest.files.iter().any(|file| file.kind == kind);
+    let schema = archive(manifest, SCHEMA);
     line(text, "\n# 3. An empty database and its definitions");
     line(text, &create(manifest));
-    line(text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {SCHEMA}"));
+    line(text, &format!("pg_restore --section=pre-data --exit-on-error -d \"$DB\" {schema}"));
     line(text, "\n# 4. Rows");
     let encoding = if manifest.server.encoding == "SQL_ASCII" { "SQL_ASCII" } else { "UTF8" };
     line(text, &format!("export PGCLIENTENCODING={encoding}"));
     line(text, PINNED);
     for table in &manifest.contents.tables {
-        rows(text, table);
+        rows(text, manifest, table);
     }
     if has(FileKind::Blobs) {
         line(text, "\n# 5. Large objects");
-        line(text, &format!("pg_restore --exit-on-error -d \"$DB\" {BLOBS}"));
+        let blobs = archive(manifest, BLOBS);
+        line(text, &format!("pg_restore --exit-on-error -d \"$DB\" {blobs}"));
     }
     positions(text, manifest);
     line(text, "\n# 7. Indexes, constraints, triggers, materialized views; statistics");
     line(text, "unset PGOPTIONS PGCLIENTENCODING");
-    let list = without_needy(manifest, SCHEMA);
+    let list = without_needy(manifest, &schema);
     line(
         text,
-        &format!("pg_restore --section=post-data --exit-on-error{list} -d \"$DB\" {SCHEMA}"),
+        &format!("pg_restore --section=post-data --exit-on-error{list} -d \"$DB\" {schema}"),
     );
     foreign_keys(text, manifest);
 }
@@ -62,19 +67,21 @@ fn whole(text: &mut String, manifest: &Manifest) {
     line(text, "\n# 3. An empty database");
     line(text, &create(manifest));
     line(text, "\n# 4. Everything in it");
-    let dump = manifest.files.iter().find(|file| file.kind == FileKind::Dump);
-    let dump = word(dump.map_or(CUSTOM, |file| file.path.as_str()));
-    let psql = "psql -X -q -v ON_ERROR_STOP=1 -d \"$DB\"";
     if manifest.format == Format::Plain {
-        let open = match dump.trim_matches('\'').rsplit_once('.') {
+        let dump = manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+        let dump = dump.expect("a set of this format has its dump");
+        let unpack = match dump.plain_path().rsplit_once('.') {
             Some((_, "zst")) => "zstd -dcq",
             Some((_, "gz")) => "gzip -dc",
             _ => "cat",
         };
-        line(text, &format!("{open} {dump} | {psql} -o /dev/null"));
+        let read = sealed::read(manifest, &dump.path, unpack);
+        let psql = "psql -X -q -v ON_ERROR_STOP=1 -d \"$DB\"";
+        line(text, &format!("{read} | {psql} -o /dev/null"));
     } else {
-        let archive = if manifest.format == Format::Directory { DIRECTORY } else { CUSTOM };
-        let list = without_needy(manifest, archive);
+        let name = if manifest.format == Format::Directory { DIRECTORY } else { CUSTOM };
+        let archive = archive(manifest, name);
+        let list = without_needy(manifest, &archive);
         let jobs = "--jobs=\"${JOBS:-2}\"";
         line(text, &format!("pg_restore --exit-on-error {jobs}{list} -d \"$DB\" {archive}"));
         foreign_keys(text, manifest);
@@ -114,7 +121,7 @@ fn check(manifest: &Manifest) -> String {
     format!("sha256sum --check --quiet <<'SUMS'\n{sums}SUMS")
 }
 
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
@@ -137,12 +144,12 @@ fn heading(manifest: &Manifest) -> String {
 }
 
 /// A name in a comment cannot end its line.
-fn shell_comment(text: &str) -> String {
+pub(super) fn shell_comment(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
 
 /// `text` as one word of a shell.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
@@ -165,7 +172,7 @@ fn create(manifest: &Manifest) -> String {
     command + " \"$DB\""
 }
 
-fn rows(text: &mut String, table: &Table) {
+fn rows(text: &mut String, manifest: &Manifest, table: &Table) {
     if table.data == TableData::None {
         return;
     }
@@ -174,7 +181,8 @@ fn rows(text: &mut String, table: &Table) {
     let columns = if columns.is_empty() { columns } else { format!(" ({columns})") };
     for part in &table.parts {
         let copy = psql(&format!("COPY {name}{columns} FROM STDIN"));
-        line(text, &format!("zstd -dcq {} | {copy}", word(&part.file)));
+        let read = sealed::read(manifest, &part.file, "zstd -dcq");
+        line(text, &format!("{read} | {copy}"));
     }
 }
 

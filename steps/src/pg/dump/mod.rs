@@ -6,6 +6,7 @@ mod instructions;
 mod locks;
 mod schema;
 mod schema_file;
+mod sealed;
 mod snapshot;
 mod whole;
 mod write;

@@ -1,7 +1,6 @@
 //! What PostgreSQL's own programs write: definitions, large objects, roles.
 //! <https://www.postgresql.org/docs/current/app-pgdump.html>
 
-use engine::context::StepContext;
 use model::set::Category;
 use model::set::layout::{BLOBS, GLOBALS, SCHEMA};
 use model::set::manifest::{Exclusion, File, FileKind, Program, Scope};
@@ -9,21 +8,16 @@ use model::step_error::{ErrorClass, StepError};
 
 use super::snapshot::Snapshot;
 use crate::pg::classify;
-use crate::pg::copy::{Packing, pack_stream};
+use crate::pg::copy::{Packing, Place, pack_stream};
 use crate::pg::programs::{self, ClientProgram};
 use crate::pg::target::Target;
-use crate::store::Store;
 
 /// Writes one object by a program and describes both.
 pub(super) struct Writer<'a> {
-    /// The step.
-    pub(super) ctx: &'a StepContext,
     /// The database.
     pub(super) target: &'a Target,
-    /// The store.
-    pub(super) store: &'a dyn Store,
-    /// The set's folder.
-    pub(super) folder: &'a str,
+    /// Where everything goes.
+    pub(super) place: &'a Place,
 }
 
 /// An object and the program that wrote it.
@@ -37,17 +31,13 @@ impl Writer<'_> {
         path: &str,
         kind: FileKind,
     ) -> Result<Made, StepError> {
-        let full = format!("{}/{path}", self.folder);
-        let made = pack_stream(self.store, &full, Packing::None, async |printed| {
-            programs::send_output(self.ctx, self.target, program.name, &args, &printed).await
+        let ctx = &self.place.ctx;
+        let made = pack_stream(self.place, (path, kind), Packing::None, async |printed| {
+            programs::send_output(ctx, self.target, program.name, &args, &printed).await
         });
-        let written = made.await.map_err(classify::not_applied)?;
-        let (bytes, sha256) = (written.bytes, written.sha256);
+        let file = made.await.map_err(classify::not_applied)?;
         let (name, version) = (program.name.to_owned(), program.version.clone());
-        Ok((
-            File { path: path.to_owned(), kind, bytes, sha256 },
-            Program { name, version, arguments: args },
-        ))
+        Ok((file, Program { name, version, arguments: args }))
     }
 
     /// The definitions, without rows.
@@ -94,7 +84,7 @@ impl Writer<'_> {
         let made = self.make(program, args.to_vec(), GLOBALS, FileKind::Globals).await;
         match made {
             Err(error) if error.class == ErrorClass::NeedsOperator && error.code == "RB0509" => {
-                self.store.remove(&format!("{}/{GLOBALS}", self.folder)).await?;
+                self.place.store.remove(&self.place.full(GLOBALS)).await?;
                 let reason = "the role may not read them".to_owned();
                 let object = "roles and tablespaces".to_owned();
                 Ok(Err(Exclusion { category: Category::Owner, object, reason }))

@@ -182,6 +182,7 @@ mod tests {
     use super::super::schema::Writer;
     use super::*;
     use crate::pg::connection::connect;
+    use crate::pg::copy::Place;
     use crate::pg::programs::ClientProgram;
     use crate::store::FileStore;
 
@@ -223,7 +224,9 @@ mod tests {
         assert_eq!(snapshot.lock_wait(), 5_000);
         snapshot.lock_timeout = Duration::from_millis(300);
         let store = store(folder.path());
-        let writer = Writer { ctx: &ctx, target: &target, store: &store, folder: "sets/a/b" };
+        let folder = "sets/a/b".to_owned();
+        let place = Place { ctx: ctx.clone(), store: Arc::new(store), folder, seal: None };
+        let writer = Writer { target: &target, place: &place };
         let program = ClientProgram::find(&ctx, &target, "pg_dump").await.unwrap();
         let error = writer.schema(&program, &snapshot, &Scope::Full).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0508", ErrorClass::Transient));

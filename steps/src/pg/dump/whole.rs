@@ -23,7 +23,6 @@ use crate::pg::meter::Meter;
 use crate::pg::programs::{self, ClientProgram};
 use crate::pg::restore::partial;
 use crate::pg::sql;
-use crate::store::Written;
 
 /// What is written, and by what.
 pub(super) struct Whole<'a> {
@@ -86,40 +85,40 @@ impl Whole<'_> {
         let mut args = common;
         args.push("--format=custom".to_owned());
         args.extend(self.input.compression.map(|level| format!("--compress={level}")));
-        let full = self.full(CUSTOM);
-        let written = pack_stream(self.writer.store, &full, Packing::None, async |printed| {
+        let name = (CUSTOM, FileKind::Dump);
+        let file = pack_stream(self.writer.place, name, Packing::None, async |printed| {
             self.run_into(&args, &printed, None).await
         });
-        let file = file(CUSTOM, written.await?);
+        let file = file.await?;
         Ok((vec![file], vec![self.program(args)]))
     }
 
     /// `pg_dump` writes a folder to a file system only: it lies in the step's scratch folder until
     /// it is stored.
     async fn directory(&self, common: Vec<String>) -> Result<(Vec<File>, Vec<Program>), StepError> {
-        let staged =
-            StagedFolder::new(self.writer.ctx.scratch_folder()?.join(self.scratch_name("dump")));
+        let staged = StagedFolder::new(
+            self.writer.place.ctx.scratch_folder()?.join(self.scratch_name("dump")),
+        );
         let mut args = common;
         args.push("--format=directory".to_owned());
         args.extend(self.input.compression.map(|level| format!("--compress={level}")));
         args.push(format!("--jobs={}", jobs::count(self.input.jobs)));
         let mut all = args.clone();
         all.push(format!("--file={}", staged.0.display()));
-        let running = programs::run(self.writer.ctx, self.writer.target, "pg_dump", &all);
+        let running = programs::run(&self.writer.place.ctx, self.writer.target, "pg_dump", &all);
         self.meter.while_growing("dump", &staged.0, running).await?;
         let mut stored = Vec::new();
         for name in staged.names()? {
             let from = staged.0.join(&name);
             let path = format!("{DIRECTORY}/{name}");
-            let written = self.store_file(&from, &path).await?;
-            stored.push(file(&path, written));
+            stored.push(self.store_file(&from, &path).await?);
         }
         Ok((stored, vec![self.program(args)]))
     }
 
-    async fn store_file(&self, from: &Path, path: &str) -> Result<Written, StepError> {
-        let full = self.full(path);
-        pack_stream(self.writer.store, &full, Packing::None, async |chunks| {
+    async fn store_file(&self, from: &Path, path: &str) -> Result<File, StepError> {
+        let name = (path, FileKind::Dump);
+        pack_stream(self.writer.place, name, Packing::None, async |chunks| {
             let mut reader = local::open(&from.to_string_lossy())?;
             while let Some(chunk) = reader.read().await? {
                 self.meter.add("store the dump", chunk.len() as u64);
@@ -134,10 +133,10 @@ impl Whole<'_> {
 
     async fn plain(&self, common: Vec<String>) -> Result<(Vec<File>, Vec<Program>), StepError> {
         let (path, packing) = self.packing();
-        let full = self.full(&path);
         let mut programs = Vec::new();
         let mut schema = SchemaText::default();
-        let written = pack_stream(self.writer.store, &full, packing, async |text| {
+        let name = (path.as_str(), FileKind::Dump);
+        let file = pack_stream(self.writer.place, name, packing, async |text| {
             programs = match self.input.scope() {
                 Scope::Tables(_) => self.some_tables(common, &text).await?,
                 Scope::Full | Scope::Definitions => {
@@ -149,7 +148,7 @@ impl Whole<'_> {
             };
             Ok(())
         });
-        let file = file(&path, written.await?);
+        let file = file.await?;
         if let Some(path) = &self.input.schema_file {
             schema.write(path)?;
         }
@@ -163,7 +162,7 @@ impl Whole<'_> {
         common: Vec<String>,
         text: &mpsc::Sender<Bytes>,
     ) -> Result<Vec<Program>, StepError> {
-        let ctx = self.writer.ctx;
+        let ctx = &self.writer.place.ctx;
         let sections = ["--format=plain", "--section=pre-data", "--section=data"];
         let args = with(common.clone(), &sections);
         self.run_into(&args, text, None).await?;
@@ -203,7 +202,7 @@ impl Whole<'_> {
         mut gathered: Option<&mut SchemaText>,
     ) -> Result<(), StepError> {
         let (printed, mut chunks) = mpsc::channel(1);
-        let Writer { ctx, target, .. } = self.writer;
+        let (ctx, target) = (&self.writer.place.ctx, self.writer.target);
         let running = async move {
             programs::send_output(ctx, target, self.pg_dump.name, args, &printed).await
         };
@@ -222,12 +221,8 @@ impl Whole<'_> {
     }
 
     fn scratch_name(&self, what: &str) -> String {
-        let id = self.writer.ctx.id();
+        let id = self.writer.place.ctx.id();
         format!("{}.{}.{what}", id.step, id.attempt)
-    }
-
-    fn full(&self, path: &str) -> String {
-        format!("{}/{path}", self.writer.folder)
     }
 
     fn program(&self, arguments: Vec<String>) -> Program {
@@ -239,11 +234,6 @@ impl Whole<'_> {
 fn with(mut args: Vec<String>, more: &[&str]) -> Vec<String> {
     args.extend(more.iter().map(|&arg| arg.to_owned()));
     args
-}
-
-fn file(path: &str, written: Written) -> File {
-    let Written { bytes, sha256 } = written;
-    File { path: path.to_owned(), kind: FileKind::Dump, bytes, sha256 }
 }
 
 /// A pattern of `pg_dump` that fits that table only: between double quotes nothing is special but

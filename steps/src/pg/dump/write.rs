@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;
+use model::plan::Encrypt;
 use model::set::layout::{DIRECTORY, MANIFEST, RESTORE, set_folder};
 use model::set::manifest::{
-    Contents, Created, Exclusion, File, FileKind, Format, Manifest, Program, Table, TableData,
-    TableName, VERSION,
+    Contents, Created, Encryption, Exclusion, File, FileKind, Format, Manifest, Program, Table,
+    TableData, TableName, VERSION,
 };
 use model::set::{Category, row_hash};
 use model::step_error::StepError;
@@ -21,11 +22,13 @@ use super::{Announced, Input, Output};
 use crate::pg::catalogue::{capture, read_large_objects, server};
 use crate::pg::classify::not_applied;
 use crate::pg::connection::Session;
+use crate::pg::copy::Place;
 use crate::pg::jobs;
 use crate::pg::meter::Meter;
 use crate::pg::pieces::pieces;
 use crate::pg::programs::ClientProgram;
 use crate::pg::target::Target;
+use crate::seal::Seal;
 use crate::store::{Store, Written, put_bytes};
 
 /// From this server on, a range of blocks is read without reading the rest of the table.
@@ -57,9 +60,12 @@ pub(super) async fn write_set(
     pg_dumpall.check_not_older(snapshot.server_version)?;
     let left_out = leave_out(&mut snapshot, &input.excluded())?;
 
-    let writer = Writer { ctx, target, store: store.as_ref(), folder: &folder };
+    let encrypt = ctx.store(&input.store).await?.encrypt;
+    let seal = encrypt.as_ref().map(Seal::new).transpose()?;
+    let place = Place { ctx: ctx.clone(), store: Arc::clone(store), folder: folder.clone(), seal };
+    let writer = Writer { target, place: &place };
     let sessions = sessions(ctx, target, &snapshot, jobs::count(input.jobs)).await?;
-    let work = work(input, ctx, store, &folder, &snapshot);
+    let work = work(input, &place, &snapshot);
     let meter = work.meter.clone();
     let reading = read(input, &snapshot, &writer, &pg_dump, &meter);
     let (read, rows) = tokio::try_join!(
@@ -86,6 +92,7 @@ pub(super) async fn write_set(
         database: announced.database.clone(),
         label: input.label.clone(),
         format: input.format,
+        encryption: encrypt.map(encryption),
         created: Created { run: id.run, step: id.step.clone(), attempt: id.attempt },
         server,
         runbook: env!("CARGO_PKG_VERSION").to_owned(),
@@ -97,6 +104,11 @@ pub(super) async fn write_set(
     manifest.server.snapshot_time = snapshot.time;
     let written = commit(store.as_ref(), &folder, &mut manifest).await?;
     Ok(output(&manifest, &written, RealClock.mono_ms() - started))
+}
+
+/// The recipients, for the manifest.
+fn encryption(encrypt: Encrypt) -> Encryption {
+    if encrypt.age.is_empty() { Encryption::Gpg(encrypt.gpg) } else { Encryption::Age(encrypt.age) }
 }
 
 /// Every session that copies shares the snapshot and holds the locks before any row is read.
@@ -113,24 +125,17 @@ async fn sessions(
     Ok(sessions)
 }
 
-fn work(
-    input: &Input,
-    ctx: &StepContext,
-    store: &Arc<dyn Store>,
-    folder: &str,
-    snapshot: &Snapshot,
-) -> Work {
+fn work(input: &Input, place: &Place, snapshot: &Snapshot) -> Work {
     let splits = snapshot.server_version >= READS_BY_BLOCKS;
     let part_size = splits.then(|| input.part_size.bytes());
     let is_objects = input.format.is_objects();
     let total = snapshot.tables.iter().map(|sized| sized.bytes).sum();
     Work {
-        store: Arc::clone(store),
-        folder: folder.to_owned(),
+        place: place.clone(),
         tables: snapshot.tables.clone(),
         tasks: data::tasks(pieces(&snapshot.tables, part_size)),
         level: is_objects.then(|| input.compression.unwrap_or(1)),
-        meter: Meter::new(ctx, is_objects.then_some(total)),
+        meter: Meter::new(&place.ctx, is_objects.then_some(total)),
     }
 }
 
@@ -204,6 +209,7 @@ async fn commit(
         kind: FileKind::Instructions,
         bytes: written.bytes,
         sha256: written.sha256,
+        plain: None,
     });
     manifest.files.sort();
     let path = format!("{folder}/{MANIFEST}");

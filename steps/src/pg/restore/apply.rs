@@ -12,13 +12,12 @@ use tokio::sync::mpsc;
 use super::partial;
 use super::stage::{Staged, stage, stage_dump};
 use crate::pg::connection::connect_pinned;
-use crate::pg::copy::{Fault, restore_rows, send_text};
+use crate::pg::copy::{Fault, OpenSet, restore_rows, send_text};
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, conninfo};
 use crate::pg::settings;
 use crate::pg::sql;
 use crate::pg::target::Target;
-use crate::store::{LoadedSet, Store};
 
 /// How a set is restored.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +36,8 @@ pub(in crate::pg) struct Restore<'a> {
     pub(in crate::pg) ctx: &'a StepContext,
     /// The database.
     pub(in crate::pg) target: &'a Target,
-    /// The store.
-    pub(in crate::pg) store: &'a dyn Store,
     /// The set.
-    pub(in crate::pg) set: &'a LoadedSet,
+    pub(in crate::pg) from: &'a OpenSet<'a>,
     /// How.
     pub(in crate::pg) options: Options,
 }
@@ -48,9 +45,9 @@ pub(in crate::pg) struct Restore<'a> {
 impl Restore<'_> {
     /// Does it.
     pub(in crate::pg) async fn run(&self) -> Result<(), StepError> {
-        let total = self.set.manifest.files.iter().map(|file| file.bytes).sum();
+        let total = self.from.set.manifest.files.iter().map(|file| file.bytes).sum();
         let meter = Meter::new(self.ctx, Some(total));
-        match self.set.manifest.format {
+        match self.from.set.manifest.format {
             Format::Objects => self.objects(&meter).await?,
             Format::Custom | Format::Directory => self.archive(&meter).await?,
             Format::Plain => self.text(&meter).await?,
@@ -67,11 +64,11 @@ impl Restore<'_> {
 
     /// Definitions and rows as objects of their own.
     async fn objects(&self, meter: &Meter) -> Result<(), StepError> {
-        let schema = stage(self.ctx, self.store, self.set, FileKind::Schema).await?;
+        let schema = stage(self.ctx, self.from, FileKind::Schema).await?;
         let schema = schema.ok_or_else(|| {
             StepError::permanent("RB0614", "the set has no definitions (`schema.dump`)")
         })?;
-        let blobs = stage(self.ctx, self.store, self.set, FileKind::Blobs).await?;
+        let blobs = stage(self.ctx, self.from, FileKind::Blobs).await?;
         let definitions = self.pg_restore(&schema, &["--section=pre-data"]);
         meter.while_running("restore definitions", definitions).await?;
         self.rows(meter).await?;
@@ -84,7 +81,7 @@ impl Restore<'_> {
 
     /// An archive or a folder of `pg_dump`.
     async fn archive(&self, meter: &Meter) -> Result<(), StepError> {
-        let dump = stage_dump(self.ctx, self.store, self.set, meter).await?;
+        let dump = stage_dump(self.ctx, self.from, meter).await?;
         meter.while_running("restore", self.in_parallel(&dump, &[])).await?;
         self.sequences().await
     }
@@ -96,7 +93,7 @@ impl Restore<'_> {
             return Err(StepError::permanent("RB0590", message)
                 .hint("create the roles from the set's `globals.sql`, or restore another set"));
         }
-        let dump = self.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+        let dump = self.from.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
         let dump = dump.ok_or_else(|| StepError::permanent("RB0614", "the set has no dump"))?;
         let (text, sent) = mpsc::channel(1);
         let args = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "--no-password", "--output=/dev/null"];
@@ -104,7 +101,7 @@ impl Restore<'_> {
         args.push(format!("--dbname={}", conninfo(self.target)));
         let (psql, sending) = (
             programs::feed(self.ctx, self.target, "psql", &args, sent),
-            send_text(self.store, &self.set.folder, dump, text),
+            send_text(self.from, dump, text),
         );
         let running = async {
             let (restored, read) = tokio::join!(psql, sending);
@@ -129,7 +126,7 @@ impl Restore<'_> {
         let jobs = format!("--jobs={}", self.options.jobs);
         let mut args = args.to_vec();
         args.push(&jobs);
-        if !matches!(self.set.manifest.contents.scope, Scope::Tables(_)) {
+        if !matches!(self.from.set.manifest.contents.scope, Scope::Tables(_)) {
             return self.pg_restore(archive, &args).await;
         }
         let list = partial::list(self.ctx, Some(self.target), archive.path()).await?;
@@ -137,7 +134,7 @@ impl Restore<'_> {
         args.push(&list);
         self.pg_restore(archive, &args).await?;
         let session = connect_pinned(self.ctx, self.target).await?;
-        for statement in partial::foreign_keys(&self.set.manifest.contents.objects) {
+        for statement in partial::foreign_keys(&self.from.set.manifest.contents.objects) {
             session.execute_all("add a foreign key", &statement).await?;
         }
         session.close().await;
@@ -159,7 +156,7 @@ impl Restore<'_> {
     }
 
     async fn rows(&self, meter: &Meter) -> Result<(), StepError> {
-        let manifest = &self.set.manifest;
+        let manifest = &self.from.set.manifest;
         let file = |path: &str| manifest.files.iter().find(|file| file.path == path);
         let mut parts = Vec::new();
         for table in &manifest.contents.tables {
@@ -185,7 +182,7 @@ impl Restore<'_> {
         let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let session = connect_pinned(self.ctx, self.target).await?;
         while let Some((table, file)) = next() {
-            restore_rows(&session, table, self.store, &self.set.folder, file).await?;
+            restore_rows(&session, table, self.from, file).await?;
             meter.add(&format!("restore `{}`", table.table_name()), file.bytes);
         }
         session.close().await;
@@ -194,7 +191,7 @@ impl Restore<'_> {
 
     async fn sequences(&self) -> Result<(), StepError> {
         let session = connect_pinned(self.ctx, self.target).await?;
-        for sequence in &self.set.manifest.contents.sequences {
+        for sequence in &self.from.set.manifest.contents.sequences {
             let name = sequence.sequence_name();
             let quoted = sql::literal(&sql::qualified(&sequence.schema, &sequence.name));
             let (value, is_called) = (sequence.last_value, sequence.is_called);
@@ -209,7 +206,7 @@ impl Restore<'_> {
     async fn settings(&self) -> Result<(), StepError> {
         let session = connect_pinned(self.ctx, self.target).await?;
         let database = sql::identifier(&self.target.dbname);
-        for setting in settings::settings(&self.set.manifest.contents.objects) {
+        for setting in settings::settings(&self.from.set.manifest.contents.objects) {
             if setting.role.is_some() && self.options.no_owner {
                 continue;
             }

@@ -22,6 +22,7 @@ pub use self::input::Input;
 use self::scratch::Scratch;
 pub(super) use self::stage::{stage, stage_dump};
 use super::connection::{Session, connect};
+use super::copy::OpenSet;
 use super::target::Target;
 use super::{classify, sql};
 use crate::store::{self, Choice, LoadedSet};
@@ -82,7 +83,7 @@ impl Step for RestoreDatabase {
             .writes(format!("new database `{}`", input.database))
             .writes_connection(&input.connection)
             .makes_database(&input.database)
-            .store(&input.store)
+            .opens_store(&input.store)
             .pg_tool("pg_restore", &input.connection)
     }
 
@@ -132,6 +133,7 @@ impl Step for RestoreDatabase {
             proven_at: Some(min_proof),
         };
         let set = choice.make(store.as_ref(), ctx).await?;
+        let from = OpenSet::open(ctx, &input.store, store.as_ref(), &set).await?;
         let admin = connect(ctx, &target).await?;
         refuse_existing(&admin, &input.database).await?;
         let scratch = Scratch::create(ctx, &admin, &target, &set.manifest, scratch::Use::Restore)
@@ -140,13 +142,8 @@ impl Step for RestoreDatabase {
         let source = set.manifest.database.clone();
         let announced = Announced { set: set.manifest.set.to_string(), source, oid: scratch.oid() };
         ctx.record(FACT, announced).await?;
-        let restore = Restore {
-            ctx,
-            target: scratch.target(),
-            store: store.as_ref(),
-            set: &set,
-            options: input.options(),
-        };
+        let restore =
+            Restore { ctx, target: scratch.target(), from: &from, options: input.options() };
         let restored = tokio::select! {
             biased;
             () = ctx.cancel().cancelled() => Err(StepError::cancelled()),

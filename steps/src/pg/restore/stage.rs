@@ -9,17 +9,17 @@ use model::set::manifest::{File, FileKind};
 use model::step_error::StepError;
 use tokio::io::AsyncWriteExt;
 
-use crate::pg::copy::save;
+use crate::pg::copy::{OpenSet, save};
 use crate::pg::meter::Meter;
-use crate::store::{LoadedSet, Store};
+use crate::store::LoadedSet;
 
 /// The object of that kind in the step's scratch folder, checked; nothing when the set has none.
 pub(in crate::pg) async fn stage(
     ctx: &StepContext,
-    store: &dyn Store,
-    set: &LoadedSet,
+    from: &OpenSet<'_>,
     kind: FileKind,
 ) -> Result<Option<Staged>, StepError> {
+    let set = from.set;
     let Some(file) = set.manifest.files.iter().find(|file| file.kind == kind) else {
         return Ok(None);
     };
@@ -27,7 +27,7 @@ pub(in crate::pg) async fn stage(
     let path = folder.join(name(file, set, ctx));
     let staged = Staged { path };
     staged.remove();
-    save(store, &set.folder, file, &staged.path).await?;
+    save(from, file, &staged.path).await?;
     Ok(Some(staged))
 }
 
@@ -38,10 +38,10 @@ fn name(file: &File, set: &LoadedSet, ctx: &StepContext) -> String {
 /// The dump of the set, by `pg_dump` as one file or as a folder, in the step's scratch folder.
 pub(in crate::pg) async fn stage_dump(
     ctx: &StepContext,
-    store: &dyn Store,
-    set: &LoadedSet,
+    from: &OpenSet<'_>,
     meter: &Meter,
 ) -> Result<Staged, StepError> {
+    let set = from.set;
     let files = set.manifest.files.iter().filter(|file| file.kind == FileKind::Dump);
     let id = ctx.id();
     let path = ctx.scratch_folder()?.join(format!("{}.{}.dump", id.step, set.manifest.set));
@@ -50,14 +50,16 @@ pub(in crate::pg) async fn stage_dump(
     let mut found = false;
     for file in files {
         found = true;
-        let to = match file.path.strip_prefix(DIRECTORY).and_then(|name| name.strip_prefix('/')) {
-            Some(name) if !name.contains('/') => {
-                files::create_folder(&staged.path).map_err(|error| not_staged(&error))?;
-                staged.path.join(name)
-            }
-            _ => staged.path.clone(),
-        };
-        save(store, &set.folder, file, &to).await?;
+        let to =
+            match file.plain_path().strip_prefix(DIRECTORY).and_then(|name| name.strip_prefix('/'))
+            {
+                Some(name) if !name.contains('/') => {
+                    files::create_folder(&staged.path).map_err(|error| not_staged(&error))?;
+                    staged.path.join(name)
+                }
+                _ => staged.path.clone(),
+            };
+        save(from, file, &to).await?;
         meter.add(&format!("fetch `{}`", file.path), file.bytes);
     }
     if found { Ok(staged) } else { Err(StepError::permanent("RB0614", "the set has no dump")) }

@@ -10,16 +10,14 @@ use model::set::{Difference, DifferenceKind};
 use model::step_error::StepError;
 
 use super::proof::file_difference;
-use crate::pg::copy::{Checked, Fault, read_rows, read_text, read_through};
+use crate::pg::copy::{Checked, Fault, OpenSet, read_rows, read_text, read_through};
 use crate::pg::meter::Meter;
-use crate::store::{LoadedSet, Store, StoreError};
+use crate::store::StoreError;
 
 /// The objects of one set.
 pub(super) struct Files<'a> {
-    /// The store.
-    pub(super) store: &'a dyn Store,
     /// The set.
-    pub(super) set: &'a LoadedSet,
+    pub(super) from: &'a OpenSet<'a>,
     /// Objects read at once.
     pub(super) jobs: usize,
     /// Progress.
@@ -29,17 +27,17 @@ pub(super) struct Files<'a> {
 impl Files<'_> {
     /// Compares the folder with the manifest, and every object with its size and SHA-256.
     pub(super) async fn stored(&self) -> Result<Vec<Difference>, StepError> {
-        let mut differences = contradictions(&self.set.manifest);
-        let listed = match self.store.list(&self.set.folder).await {
+        let mut differences = contradictions(&self.from.set.manifest);
+        let listed = match self.from.store.list(&self.from.set.folder).await {
             Err(error) if error.is_lasting() => {
-                differences.push(unlisted(&self.set.folder, &error));
+                differences.push(unlisted(&self.from.set.folder, &error));
                 Vec::new()
             }
             listed => listed?,
         };
-        let prefix = format!("{}/", self.set.folder);
+        let prefix = format!("{}/", self.from.set.folder);
         let expected: BTreeSet<&str> =
-            self.set.manifest.files.iter().map(|file| file.path.as_str()).collect();
+            self.from.set.manifest.files.iter().map(|file| file.path.as_str()).collect();
         for object in &listed {
             let Some(path) = object.path.strip_prefix(&prefix) else { continue };
             let is_ours =
@@ -50,17 +48,16 @@ impl Files<'_> {
                 differences.push(file_difference(path, kind, None, None, message));
             }
         }
-        let files: Vec<&File> = self.set.manifest.files.iter().collect();
-        let checked = self.each(files, |file| async move {
-            about_the_set(read_through(self.store, &self.set.folder, file).await)
-        });
+        let files: Vec<&File> = self.from.set.manifest.files.iter().collect();
+        let checked = self
+            .each(files, |file| async move { about_the_set(read_through(self.from, file).await) });
         differences.extend(checked.await?);
         Ok(differences)
     }
 
     /// Decompresses every object of rows and compares their number and content hash.
     pub(super) async fn readable(&self) -> Result<Vec<Difference>, StepError> {
-        let manifest = &self.set.manifest;
+        let manifest = &self.from.set.manifest;
         let parts: BTreeMap<&str, &Part> = manifest
             .contents
             .tables
@@ -71,7 +68,7 @@ impl Files<'_> {
         if manifest.format == Format::Plain {
             let text = manifest.files.iter().filter(|file| file.kind == FileKind::Dump).collect();
             let read = self.each(text, |file| async move {
-                let read = read_text(self.store, &self.set.folder, file).await;
+                let read = read_text(self.from, file).await;
                 Ok(about_the_set(read)?.map(drop))
             });
             return read.await;
@@ -79,7 +76,7 @@ impl Files<'_> {
         let data = manifest.files.iter().filter(|file| file.kind == FileKind::Data).collect();
         let parts = &parts;
         self.each(data, |file| async move {
-            let read = read_rows(self.store, &self.set.folder, file).await;
+            let read = read_rows(self.from, file).await;
             let hash = match about_the_set(read)? {
                 Ok(hash) => hash,
                 Err(fault) => return Ok(Err(fault)),

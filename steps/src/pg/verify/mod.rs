@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::input::Input;
 use self::rungs::Climb;
+use super::copy::OpenSet;
 use super::target::Target;
 use crate::store::{self, Choice, StoreError, read_bytes};
 
@@ -81,8 +82,13 @@ impl Step for VerifyBackup {
     fn footprint(input: &Input) -> Footprint {
         let footprint = Footprint::new(Effect::Reversible, Repeat::Observable)
             .reads(format!("a set in store `{}`", input.store))
-            .writes(format!("a proof beside the set in store `{}`", input.store))
-            .store(&input.store);
+            .writes(format!("a proof beside the set in store `{}`", input.store));
+        // The lowest level looks at stored bytes only, which takes no key.
+        let footprint = if input.level < Level::Readable {
+            footprint.store(&input.store)
+        } else {
+            footprint.opens_store(&input.store)
+        };
         let Some(scratch) = &input.scratch else { return footprint };
         footprint
             .writes(format!("a scratch database on `{scratch}`, dropped afterwards"))
@@ -131,7 +137,12 @@ impl Step for VerifyBackup {
             None => None,
         };
         refuse_protected(scratch.as_ref())?;
-        let mut climb = Climb::new(ctx, input, store.as_ref(), &set, scratch);
+        let from = if input.level < Level::Readable {
+            OpenSet::closed(ctx, store.as_ref(), &set)
+        } else {
+            OpenSet::open(ctx, &input.store, store.as_ref(), &set).await?
+        };
+        let mut climb = Climb::new(ctx, input, &from, scratch);
         let climbed = tokio::select! {
             biased;
             () = ctx.cancel().cancelled() => Err(StepError::cancelled()),

@@ -15,20 +15,19 @@ use super::{Input, usable};
 use crate::pg::catalogue::server;
 use crate::pg::classify;
 use crate::pg::connection::connect;
+use crate::pg::copy::OpenSet;
 use crate::pg::jobs;
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, ClientProgram};
 use crate::pg::restore::scratch::{Scratch, Use};
 use crate::pg::restore::{Options, Restore, stage, stage_dump};
 use crate::pg::target::Target;
-use crate::store::{LoadedSet, Store};
 
 /// A verification on its way up.
 pub(super) struct Climb<'a> {
     ctx: &'a StepContext,
     input: &'a Input,
-    store: &'a dyn Store,
-    set: &'a LoadedSet,
+    from: &'a OpenSet<'a>,
     target: Option<Target>,
     scratch: Option<Scratch>,
     meter: Meter,
@@ -40,19 +39,18 @@ impl<'a> Climb<'a> {
     pub(super) fn new(
         ctx: &'a StepContext,
         input: &'a Input,
-        store: &'a dyn Store,
-        set: &'a LoadedSet,
+        from: &'a OpenSet<'a>,
         target: Option<Target>,
     ) -> Self {
         let meter = Meter::new(ctx, None);
         let finding = Finding::default();
-        Self { ctx, input, store, set, target, scratch: None, meter, finding }
+        Self { ctx, input, from, target, scratch: None, meter, finding }
     }
 
     /// Climbs until the level is reached or something differs.
     pub(super) async fn up_to(&mut self, level: Level) -> Result<(), StepError> {
         let files = self.files().stored().await?;
-        self.finding.checked.files = self.set.manifest.files.len() as u64;
+        self.finding.checked.files = self.from.set.manifest.files.len() as u64;
         if !self.holds(Level::Stored, files) || level < Level::Readable {
             return Ok(());
         }
@@ -86,8 +84,8 @@ impl<'a> Climb<'a> {
     }
 
     fn files(&self) -> Files<'_> {
-        let (store, set, meter) = (self.store, self.set, &self.meter);
-        Files { store, set, jobs: jobs::count(self.input.jobs), meter }
+        let (from, meter) = (self.from, &self.meter);
+        Files { from, jobs: jobs::count(self.input.jobs), meter }
     }
 
     async fn readable(&self) -> Result<Vec<Difference>, StepError> {
@@ -95,7 +93,7 @@ impl<'a> Climb<'a> {
         for kind in [FileKind::Schema, FileKind::Blobs] {
             differences.extend(self.table_of_contents(kind).await?);
         }
-        if matches!(self.set.manifest.format, Format::Custom | Format::Directory) {
+        if matches!(self.from.set.manifest.format, Format::Custom | Format::Directory) {
             differences.extend(self.whole_archive().await?);
         }
         Ok(differences)
@@ -103,7 +101,7 @@ impl<'a> Climb<'a> {
 
     /// Whether `pg_restore` reads the dump to its end.
     async fn whole_archive(&self) -> Result<Option<Difference>, StepError> {
-        let staged = stage_dump(self.ctx, self.store, self.set, &self.meter).await?;
+        let staged = stage_dump(self.ctx, self.from, &self.meter).await?;
         let args = ["--file=/dev/null".to_owned(), staged.path().to_string_lossy().into_owned()];
         let reading = programs::output_offline(self.ctx, self.target.as_ref(), "pg_restore", &args);
         self.judge(self.meter.while_running("read the dump", reading).await)
@@ -120,7 +118,7 @@ impl<'a> Climb<'a> {
 
     /// Whether `pg_restore` understands an archive of the set.
     async fn table_of_contents(&self, kind: FileKind) -> Result<Option<Difference>, StepError> {
-        let Some(staged) = stage(self.ctx, self.store, self.set, kind).await? else {
+        let Some(staged) = stage(self.ctx, self.from, kind).await? else {
             return Ok(None);
         };
         let args = ["--list".to_owned(), staged.path().to_string_lossy().into_owned()];
@@ -132,7 +130,7 @@ impl<'a> Climb<'a> {
     async fn restore(&mut self) -> Result<Vec<Difference>, StepError> {
         let target = self.target.clone().expect("checked before: this level needs `scratch`");
         let admin = connect(self.ctx, &target).await?;
-        let manifest = &self.set.manifest;
+        let manifest = &self.from.set.manifest;
         let scratch = Scratch::create(self.ctx, &admin, &target, manifest, Use::Verify).await?;
         let server = server(&admin, &target.endpoint()).await?;
         admin.close().await;
@@ -150,13 +148,7 @@ impl<'a> Climb<'a> {
         let scratch = self.scratch.insert(scratch);
         let analyze = self.input.level >= Level::Usable;
         let options = Options { jobs: jobs::count(self.input.jobs), no_owner: false, analyze };
-        let restore = Restore {
-            ctx: self.ctx,
-            target: scratch.target(),
-            store: self.store,
-            set: self.set,
-            options,
-        };
+        let restore = Restore { ctx: self.ctx, target: scratch.target(), from: self.from, options };
         let restored = restore.run().await;
         Ok(self.judge(restored)?.into_iter().collect())
     }
@@ -166,13 +158,13 @@ impl<'a> Climb<'a> {
         let measure = Measure {
             ctx: self.ctx,
             target: scratch.target(),
-            expected: &self.set.manifest.contents,
+            expected: &self.from.set.manifest.contents,
             hashes: level >= Level::Identical,
             jobs: jobs::count(self.input.jobs),
             meter: &self.meter,
         };
         let found = measure.contents().await?;
-        let comparison = compare(&self.set.manifest.contents, &found, level);
+        let comparison = compare(&self.from.set.manifest.contents, &found, level);
         let files = self.finding.checked.files;
         self.finding.checked = comparison.checked;
         self.finding.checked.files = files;
@@ -196,8 +188,8 @@ impl<'a> Climb<'a> {
             .map(String::as_str)
             .collect();
         let message = format!("the set does not restore: {}", said.join(": "));
-        let dump = self.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
-        let object = match self.set.manifest.format {
+        let dump = self.from.set.manifest.files.iter().find(|file| file.kind == FileKind::Dump);
+        let object = match self.from.set.manifest.format {
             Format::Directory => DIRECTORY,
             _ => dump.map_or(SCHEMA, |file| file.path.as_str()),
         };
