@@ -74,8 +74,8 @@ impl Desk {
     fn told(&self) -> String {
         let journal = std::fs::read_to_string(self.in_run("journal.jsonl")).unwrap();
         let records = journal.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let errors = records.filter_map(|record| record["data"].get("error").cloned());
-        let error: StepError = serde_json::from_value(errors.last().unwrap()).unwrap();
+        let mut errors = records.filter_map(|record| record["data"].get("error").cloned());
+        let error: StepError = serde_json::from_value(errors.next_back().unwrap()).unwrap();
         error.told()
     }
 
