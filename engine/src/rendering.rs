@@ -116,6 +116,7 @@ impl Renderer {
 
     /// What opens the sets of a named store.
     pub async fn store_keys(&self, name: &str) -> Result<Option<StoreKeys>, StepError> {
+        let name = &self.qualified(name);
         let store = self.created.plan.stores.get(name).ok_or_else(|| undefined("store", name))?;
         let Some(decrypt) = &store.decrypt else { return Ok(None) };
         let fields = self.fields(&format!("`decrypt` of store `{name}`"), decrypt).await?;

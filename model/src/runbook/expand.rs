@@ -215,7 +215,7 @@ impl Part<'_> {
         for used in &mut footprint.connections {
             used.name = self.id_of(&used.name);
         }
-        for store in &mut footprint.stores {
+        for store in footprint.stores.iter_mut().chain(&mut footprint.opens) {
             *store = self.id_of(store);
         }
         let servers = footprint.tools.iter_mut().filter_map(|t| t.not_older_than_server.as_mut());

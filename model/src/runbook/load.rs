@@ -16,7 +16,8 @@ const DEEPEST: usize = 8;
 const MOST_INCLUSIONS: usize = 100;
 
 /// Keys whose meaning does not come along, where the runbook relies on it.
-const LEFT_BEHIND: [&str; 4] = ["handlers", "rollback", "concurrency", "allowed_regions"];
+const LEFT_BEHIND: [&str; 5] =
+    ["handlers", "rollback", "concurrency", "allowed_regions", "max_parallel"];
 
 /// Reads one file after the other, each into a range of places of its own.
 pub(super) struct Loading<'s> {
