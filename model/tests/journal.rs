@@ -72,7 +72,7 @@ fn the_frozen_journal_of_stages_is_what_today_writes_and_adds_up() {
     let mut chain = Chain::default();
     let stamp = read(JOURNAL.as_bytes()).unwrap().records[0].stamp.clone();
     let written: String =
-        staged::events(stamp).iter().map(|(stamp, event)| chain.seal(stamp, event)).collect();
+        staged::events(&stamp).iter().map(|(stamp, event)| chain.seal(stamp, event)).collect();
     if std::env::var_os("GOLDEN").is_some() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/formats/journal-1-stages.jsonl");
         std::fs::write(path, &written).unwrap();

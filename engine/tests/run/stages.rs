@@ -138,7 +138,7 @@ async fn a_run_that_died_at_any_record_of_its_stages_is_resumed_without_a_second
             let done = state.step(&id(step)).unwrap().output.is_some();
             let path = ground.effects().join(step);
             if done {
-                std::fs::write(path, "1\n").unwrap()
+                std::fs::write(path, "1\n").unwrap();
             } else {
                 std::fs::remove_file(path).ok();
             }

@@ -143,7 +143,7 @@ const OCCASIONS: [Occasion; 5] =
 fn handler(number: usize, occasion: u8) -> PlanStep {
     let mut step = step(&format!("h{number}"), &[]);
     step.role = Role::Handler(OCCASIONS[usize::from(occasion)]);
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         let Footprint { repeat, .. } = step.footprint;
         step.footprint = Footprint::new(Effect::Irreversible, repeat).notifies();
     }

@@ -123,7 +123,7 @@ fn first_end() -> Vec<Event> {
 }
 
 /// All events, a minute and a second from one to the next.
-pub(crate) fn events(stamp: Stamp) -> Vec<(Stamp, Event)> {
+pub(crate) fn events(stamp: &Stamp) -> Vec<(Stamp, Event)> {
     let mut events = first_end();
     let (epoch, by, what) = (2, "bob".to_owned(), Reopening::RetryFailed);
     events.push(Event::RunReopened { epoch, by, what });
