@@ -192,3 +192,72 @@ fn a_step_that_waits_is_skipped_and_its_wait_is_told_once() {
     let status = place.runbook(&["status", &run]).expect(0).stdout;
     assert!(status.contains(": agreed by phone"), "{status}");
 }
+
+const GROUPED: &str = r#"
+version: 1
+name: grouped
+params: {folder: {type: string, required: true}}
+concurrency: {group: "restore:{{ params.folder }}", on_conflict: fail}
+steps:
+  - id: confirm
+    uses: human.approve
+    with: {prompt: "Go?", approvers: [dba]}
+"#;
+
+#[test]
+fn of_two_runs_of_a_group_the_second_is_refused_until_the_first_has_ended() {
+    let place = Place::with(GROUPED);
+    place.start().expect(5);
+    let first = place.run();
+    let refused = place.start().expect(4);
+    let named = format!("run {first} holds the group `restore:{}`", place.folder().display());
+    assert!(refused.stderr.contains(&named), "{}", refused.stderr);
+    place.runbook(&["cancel", &first, "--reason", "not needed"]).expect(0);
+    place.start().expect(5);
+}
+
+const SLEEPING: &str = r#"
+version: 1
+name: sleeping
+params: {folder: {type: string, required: true}}
+steps:
+  - id: wait
+    uses: command.run
+    with: {argv: [sleep, "1"]}
+  - id: act
+    uses: command.run
+    with: {argv: [sh, -c, 'echo acted >> "$1/acted"', sh, "{{ params.folder }}"]}
+"#;
+
+#[test]
+fn a_holder_that_is_stopped_keeps_its_run_until_it_is_gone_and_nothing_happens_twice() {
+    let place = Place::with(SLEEPING);
+    let mut holder = Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .args(["run", "runbook.yaml", "-p", &format!("folder={}", place.folder().display())])
+        .current_dir(place.folder())
+        .env("RUNBOOK_STATE", place.folder().join("state"))
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let started = |place: &Place| {
+        let runs = std::fs::read_dir(place.folder().join("state/runs")).ok()?;
+        let run = runs.flatten().next()?.path().join("journal.jsonl");
+        std::fs::read_to_string(run).ok().filter(|text| text.contains("step_started"))
+    };
+    while started(&place).is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let signal = |name: &str| {
+        let pid = holder.id().to_string();
+        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+    };
+    signal("-STOP");
+    let refused = place.runbook(&["resume", &place.run()]).expect(4);
+    assert!(refused.stderr.contains("holds the run, and is stopped"), "{}", refused.stderr);
+    assert_eq!(place.left("acted"), "");
+    signal("-CONT");
+    assert_eq!(holder.wait().unwrap().code(), Some(0));
+    place.runbook(&["resume", &place.run()]).expect(0);
+    assert_eq!(place.left("acted"), "acted");
+}
