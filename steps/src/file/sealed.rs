@@ -49,7 +49,7 @@ pub(super) async fn seen(to: &str, ctx: &StepContext) -> Result<Option<Sealed>, 
     let found = drain(local.open(&name).await?, None, "read the file", ctx).await?;
     let written = Written { bytes: announced.bytes, sha256: announced.sha256 };
     let read = Written { bytes: announced.read_bytes, sha256: announced.read_sha256 };
-    Ok((found == written).then(|| Sealed { path: announced.path, read, written }))
+    Ok((found == written).then_some(Sealed { path: announced.path, read, written }))
 }
 
 /// Reads `from`, lets `change` work on it, and writes `to`; `check` has the last word.

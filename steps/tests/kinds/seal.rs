@@ -61,7 +61,7 @@ impl Bench {
 
 /// More than one chunk of anything.
 fn text() -> Vec<u8> {
-    (0..900_000u32).flat_map(|number| number.to_le_bytes()).collect()
+    (0..900_000u32).flat_map(u32::to_le_bytes).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

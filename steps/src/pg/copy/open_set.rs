@@ -130,7 +130,7 @@ impl<'a> OpenSet<'a> {
         let (sent, checked, opened) = tokio::join!(
             self.send_stored(file, chunks),
             checking,
-            keys.decrypt(self.ctx, to_open, text)
+            Box::pin(keys.decrypt(self.ctx, to_open, text))
         );
         Ok((sent?.and(checked), opened))
     }

@@ -100,7 +100,7 @@ impl Restore<'_> {
         let mut args = args.map(str::to_owned).to_vec();
         args.push(format!("--dbname={}", conninfo(self.target)));
         let (psql, sending) = (
-            programs::feed(self.ctx, self.target, "psql", &args, sent),
+            Box::pin(programs::feed(self.ctx, self.target, "psql", &args, sent)),
             send_text(self.from, dump, text),
         );
         let running = async {
