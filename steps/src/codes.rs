@@ -159,6 +159,20 @@ pub const CODES: &[CodeInfo] = &[
         "with: {store: backups, database: lms, scratch: prod}",
     ),
     CodeInfo::new(
+        "RB0525",
+        "the servers are not primary and standby of one cluster",
+        "Check the connections: a standby is in recovery, its primary is not, and both have one \
+         system identifier.",
+        "with: {connection: prod, primary: standby}",
+    ),
+    CodeInfo::new(
+        "RB0526",
+        "a standby is too far behind",
+        "See `pg_stat_replication` on the primary and the standby's log. Give it time with `wait`, \
+         or decide how much may be lost and raise `max_bytes` or `max_lag`.",
+        "with: {connection: standby, max_bytes: 0B}",
+    ),
+    CodeInfo::new(
         "RB0550",
         "parameters and placeholders differ in number",
         "A query has as many `params` as it has `$1`, `$2` ...",

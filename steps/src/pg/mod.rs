@@ -20,6 +20,7 @@ pub mod pgpass;
 mod pieces;
 mod programs;
 pub mod query;
+pub mod replication_lag;
 pub mod restore;
 pub mod settings;
 pub mod sql;

@@ -12,6 +12,7 @@ mod keys;
 mod pagerduty;
 mod postgres;
 mod prune;
+mod replication;
 mod request;
 mod said;
 mod seal;
