@@ -9,8 +9,8 @@ use model::set::manifest::{File, FileKind, Format, Scope, Table};
 use model::step_error::StepError;
 use tokio::sync::mpsc;
 
-use super::partial;
 use super::stage::{Staged, stage, stage_dump};
+use super::{partial, partitions};
 use crate::pg::connection::connect_pinned;
 use crate::pg::copy::{Fault, OpenSet, restore_rows, send_text};
 use crate::pg::meter::Meter;
@@ -52,12 +52,13 @@ impl Restore<'_> {
             Format::Custom | Format::Directory => self.archive(&meter).await?,
             Format::Plain => self.text(&meter).await?,
         }
+        let session = connect_pinned(self.ctx, self.target).await?;
+        partitions::validate(&session).await?;
         if self.options.analyze {
-            let session = connect_pinned(self.ctx, self.target).await?;
             let analyze = session.execute_all("analyze the database", "ANALYZE");
             meter.while_running("analyze", analyze).await?;
-            session.close().await;
         }
+        session.close().await;
         // The last: they hold for every session from here on.
         self.settings().await
     }

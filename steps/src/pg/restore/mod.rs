@@ -3,6 +3,7 @@
 mod apply;
 mod input;
 pub(super) mod partial;
+mod partitions;
 pub(super) mod scratch;
 mod stage;
 
