@@ -3,6 +3,7 @@
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 use indexmap::IndexMap;
 use kinds::Kinds;
@@ -23,7 +24,7 @@ const HEAD: &str =
 struct Files<'a>(BTreeMap<&'a str, String>);
 
 impl Sources for Files<'_> {
-    fn top(&self) -> &str {
+    fn top(&self) -> &'static str {
         "top.yaml"
     }
 
@@ -308,15 +309,19 @@ fn text_of(steps: &[(Option<usize>, bool, prop::sample::Index)], inner: &[String
             let items: Vec<String> = (0..items).map(|item| format!("i{item}")).collect();
             format!(", foreach: {{items: [{}], as: it}}", items.join(", "))
         });
-        text += &format!(
-            "  - {{id: s{at}{needs}{foreach}, uses: fake.command, with: {{argv: [\"{reads}\"]}}}}\n"
-        );
+        writeln!(
+            text,
+            "  - {{id: s{at}{needs}{foreach}, uses: fake.command, with: {{argv: [\"{reads}\"]}}}}"
+        )
+        .unwrap();
     }
     for (at, file) in inner.iter().enumerate() {
-        text += &format!("  - {{id: p{at}, uses: runbook.include, with: {{file: {file}}}}}\n");
-        text += &format!(
-            "  - {{id: q{at}, uses: fake.command, with: {{argv: [\"{{{{ steps.p{at}.s0.outputs | json }}}}\"]}}}}\n"
-        );
+        writeln!(text, "  - {{id: p{at}, uses: runbook.include, with: {{file: {file}}}}}").unwrap();
+        writeln!(
+            text,
+            "  - {{id: q{at}, uses: fake.command, with: {{argv: [\"{{{{ steps.p{at}.s0.outputs | json }}}}\"]}}}}"
+        )
+        .unwrap();
     }
     text
 }

@@ -101,14 +101,14 @@ impl<'a> Tool<'a> {
         prepare: impl FnOnce(Program) -> Program,
         work: impl AsyncFnOnce(&mut Child) -> Result<Option<T>, StepError>,
     ) -> Result<Option<T>, StepError> {
-        let ran = async {
+        let ran = Box::pin(async {
             let mut child = prepare(self.program).start(ctx).await?;
             let done = work(&mut child).await?;
             if done.is_some() {
                 succeeded(&child.wait().await?)?;
             }
             Ok(done)
-        }
+        })
         .await;
         match self.inside {
             Some(inside) => {

@@ -122,11 +122,11 @@ impl Input {
         Policy::new(self.keep.clone(), self.min_proven)
     }
 
-    fn judged(&self, found: &Found, now: Timestamp) -> Result<Vec<Verdict>, StepError> {
+    fn judged(&self, found: &Found, now: Timestamp) -> Vec<Verdict> {
         let policy = self.policy().expect("`validate` has seen the input");
         let of_label = found.sets.iter().filter(|set| set.facts.label == self.label);
         let facts: Vec<SetFacts> = of_label.map(|set| set.facts.clone()).collect();
-        Ok(retain(&facts, &policy, now))
+        retain(&facts, &policy, now)
     }
 
     /// Leftovers that go: too old to be in the making, or begun by an earlier attempt.
@@ -146,7 +146,7 @@ impl Input {
     }
 
     fn plan(&self, found: &Found, ctx: &StepContext) -> Result<Output, StepError> {
-        let verdicts = self.judged(found, ctx.now())?;
+        let verdicts = self.judged(found, ctx.now());
         let goes = |verdict: &&Verdict| verdict.fate == Fate::Delete;
         let deleted: Vec<_> = verdicts.iter().filter(goes).map(|it| it.set.clone()).collect();
         let begun = recorded(ctx).map(|plan| [plan.deleted, plan.leftovers].concat());

@@ -98,7 +98,7 @@ impl<'a> Inside<'a> {
         if let Some(folder) = &self.folder {
             let cleared = self.docker(&["exec", self.container, "rm", "-rf", "--", folder]).await;
             if let Err(error) = cleared {
-                self.ctx.log(&format!("`{folder}` is left in the container: {error}"));
+                self.ctx.log(format!("`{folder}` is left in the container: {error}"));
             }
         }
         brought
