@@ -159,13 +159,12 @@ pub(crate) enum Command {
 
 /// Parameters of the runbook, and which variant of it is meant.
 #[derive(Debug, Default, Args)]
-pub(crate) struct Params {
+pub(crate) struct Given {
     /// Sets a parameter; may be repeated.
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub(crate) params: Vec<(String, String)>,
     /// Read parameters from a YAML or JSON mapping; `-p` goes before it.
     #[arg(long, value_name = "FILE")]
-    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) params_file: Option<PathBuf>,
     /// The drill: with the parameters and the steps that `drill` of the runbook says.
     #[arg(long)]
@@ -175,7 +174,7 @@ pub(crate) struct Params {
     pub(crate) ungraceful: bool,
 }
 
-impl Params {
+impl Given {
     /// The variant of the runbook that is meant.
     pub(crate) fn variant(&self) -> Variant {
         Variant { drill: self.drill, ungraceful: self.ungraceful }
@@ -198,7 +197,7 @@ pub(crate) struct Preflight {
     #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) params: Params,
+    pub(crate) params: Given,
 }
 
 #[derive(Debug, Args)]
@@ -207,7 +206,7 @@ pub(crate) struct Plan {
     #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) params: Params,
+    pub(crate) params: Given,
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,
@@ -233,10 +232,9 @@ pub(crate) struct Run {
     #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) params: Params,
+    pub(crate) params: Given,
     /// Show the plan and stop, as `runbook plan` does.
     #[arg(long)]
-    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) dry_run: bool,
     /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
@@ -415,7 +413,6 @@ pub(crate) struct Approvers {
     pub(crate) file: Option<PathBuf>,
     /// The file of approvers.
     #[arg(long, env = "RUNBOOK_APPROVERS", value_name = "FILE")]
-    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) approvers: Option<PathBuf>,
     /// How the list is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use steps::REGISTRY;
 
-use crate::cli::Params;
+use crate::cli::Given;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::params_file;
@@ -48,7 +48,7 @@ impl RunbookFile {
     }
 
     /// The plan with `params`; problems are printed, and a plan without errors returned.
-    pub(crate) fn plan(&self, params: &Params, colour: bool) -> Result<Plan, Exit> {
+    pub(crate) fn plan(&self, params: &Given, colour: bool) -> Result<Plan, Exit> {
         self.print(&self.checked.problems, colour);
         let runbook = self.checked.runbook.as_ref().ok_or(Exit::Invalid)?;
         let refused = |problems: &[Diagnostic]| {

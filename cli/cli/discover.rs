@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
-use crate::cli::{Format, Params, PlanFormat};
+use crate::cli::{Format, Given, PlanFormat};
 use crate::completing;
 
 #[derive(Debug, Args)]
@@ -34,7 +34,7 @@ pub(crate) struct Graph {
     #[arg(value_name = "FILE", add = ArgValueCompleter::new(completing::runbooks))]
     pub(crate) file: PathBuf,
     #[command(flatten)]
-    pub(crate) params: Params,
+    pub(crate) params: Given,
     /// The language of the picture.
     #[arg(long, value_enum, default_value_t = GraphFormat::Mermaid)]
     pub(crate) format: GraphFormat,

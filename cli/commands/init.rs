@@ -3,7 +3,7 @@
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use crate::cli::{Init, Params};
+use crate::cli::{Given, Init};
 use crate::commands::preflight;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -21,7 +21,7 @@ pub(crate) fn init(args: &Init, settings: &Settings) -> Result<Exit, Failure> {
     let answers = answers::gather(args, &mut Asks::new(args.yes))?;
     write(args, &text::daily_backup(&answers))?;
     let file = RunbookFile::read(&args.output)?;
-    let plan = match file.plan(&Params::default(), settings.colour) {
+    let plan = match file.plan(&Given::default(), settings.colour) {
         Ok(plan) => plan,
         Err(exit) => return Ok(exit),
     };

@@ -22,7 +22,7 @@ pub(crate) fn of_plan(preview: &Preview) -> Vec<(&'static str, String)> {
             lines.push(("rollback", "after a failure, newest first".to_owned()));
         }
         Rollback::Ask => {
-            lines.push(("rollback", "after a failure, when somebody agrees".to_owned()))
+            lines.push(("rollback", "after a failure, when somebody agrees".to_owned()));
         }
     }
     if !preview.allowed_regions.is_empty() {

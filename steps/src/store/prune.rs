@@ -145,7 +145,7 @@ impl Input {
         found.broken.iter().filter(goes).collect()
     }
 
-    fn plan(&self, found: &Found, ctx: &StepContext) -> Result<Output, StepError> {
+    fn plan(&self, found: &Found, ctx: &StepContext) -> Output {
         let verdicts = self.judged(found, ctx.now());
         let goes = |verdict: &&Verdict| verdict.fate == Fate::Delete;
         let deleted: Vec<_> = verdicts.iter().filter(goes).map(|it| it.set.clone()).collect();
@@ -154,14 +154,14 @@ impl Input {
         let leftovers = self.leftovers(found, &begun, ctx.now());
         let freed = found.sets.iter().filter(|set| deleted.contains(&set.facts.set));
         let freed = freed.map(|set| set.bytes).chain(leftovers.iter().map(|left| left.bytes));
-        Ok(Output {
+        Output {
             kept: (verdicts.len() - deleted.len()) as u64,
             freed: freed.sum(),
             leftovers: leftovers.iter().map(|left| left.set.clone()).collect(),
             deleted,
             dry_run: self.dry_run,
             verdicts,
-        })
+        }
     }
 }
 
@@ -283,7 +283,7 @@ impl Step for Prune {
         let store = open_named(ctx, &input.store).await?;
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, Some(&input.database), min_proof, ctx.cancel()).await?;
-        let plan = input.plan(&found, ctx)?;
+        let plan = input.plan(&found, ctx);
         explain(&plan, &found, ctx);
         if plan.deleted.len() > input.max_delete as usize {
             return Err(too_many(&plan, input.max_delete));
