@@ -235,6 +235,7 @@ pub(crate) struct Run {
     pub(crate) params: Given,
     /// Show the plan and stop, as `runbook plan` does.
     #[arg(long)]
+    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) dry_run: bool,
     /// When the incident began (RFC 3339 with a zone); RTO and RPO are measured from it.
     #[arg(long, value_name = "TIME", value_parser = timestamp)]
@@ -413,6 +414,7 @@ pub(crate) struct Approvers {
     pub(crate) file: Option<PathBuf>,
     /// The file of approvers.
     #[arg(long, env = "RUNBOOK_APPROVERS", value_name = "FILE")]
+    #[expect(clippy::struct_field_names, reason = "the flag's name is fixed")]
     pub(crate) approvers: Option<PathBuf>,
     /// How the list is printed.
     #[arg(long, value_enum, default_value_t = Format::Text)]

@@ -110,8 +110,8 @@ fn the_archive_is_read_by_pg_restore_alone() {
     bed.shipped("monthly-archive", &["slack=true"]).expect(0);
     assert_eq!(output(&bed, "verify")["level"], "identical");
     let set = sets_in(&bed.archive()).pop().unwrap();
-    let files = std::fs::read_dir(&set).unwrap().map(|entry| entry.unwrap().path());
-    let dump = files.filter(|path| path.extension().is_some_and(|it| it == "dump")).next().unwrap();
+    let mut files = std::fs::read_dir(&set).unwrap().map(|entry| entry.unwrap().path());
+    let dump = files.find(|path| path.extension().is_some_and(|it| it == "dump")).unwrap();
     let listed = bed.cluster.command("pg_restore").arg("--list").arg(dump).output().unwrap();
     let listed = String::from_utf8(listed.stdout).unwrap();
     assert!(listed.contains("TABLE DATA billing payments"), "{listed}");
