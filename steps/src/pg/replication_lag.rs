@@ -1,5 +1,6 @@
 //! `pg.replication_lag`: how far a standby is behind, in bytes and in time.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use engine::context::{Progress, StepContext};
@@ -219,6 +220,27 @@ fn refused(input: &Input, why: &str) -> StepError {
         .hint("see `pg_stat_replication` on the primary and the standby's log")
 }
 
+/// Looks until the standby is near enough, or once when there is nothing to wait for. What is
+/// wrong with it is kept in `latest`.
+async fn near_enough(
+    input: &Input,
+    ctx: &StepContext,
+    latest: &Mutex<String>,
+) -> Result<Output, StepError> {
+    loop {
+        let found = look(input, ctx).await?;
+        let Some(why) = input.too_far(&found) else { return Ok(found) };
+        if input.wait.is_none() {
+            return Err(refused(input, &why));
+        }
+        let (done, total) = (found.bytes, None);
+        let activity = format!("wait for the standby: {why}");
+        ctx.progress(Progress { activity, done, total, bytes: true });
+        *latest.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        ctx.sleep(INTERVAL).await?;
+    }
+}
+
 impl Step for ReplicationLag {
     const KIND: &'static str = "pg.replication_lag";
     const SUMMARY: &'static str = "measures how far a standby is behind, and fails when too far";
@@ -265,19 +287,14 @@ impl Step for ReplicationLag {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let started = ctx.now();
-        loop {
-            let found = look(input, ctx).await?;
-            let Some(why) = input.too_far(&found) else { return Ok(found) };
-            let waited = ctx.now().duration_since(started);
-            let waited = Duration::try_from(waited).unwrap_or_default();
-            if input.wait.is_none_or(|wait| waited >= wait.duration()) {
-                return Err(refused(input, &why));
+        let why = Mutex::default();
+        tokio::select! {
+            near = near_enough(input, ctx, &why) => near,
+            slept = ctx.sleep(input.wait.map_or(Duration::ZERO, Span::duration)), if input.wait.is_some() => {
+                slept?;
+                let why = why.into_inner().unwrap_or_else(PoisonError::into_inner);
+                Err(refused(input, &why))
             }
-            let (done, total) = (found.bytes, None);
-            let activity = format!("wait for the standby: {why}");
-            ctx.progress(Progress { activity, done, total, bytes: true });
-            ctx.sleep(INTERVAL).await?;
         }
     }
 }
