@@ -15,11 +15,11 @@ pub(crate) use discover::{Completions, Explain, Graph, GraphFormat, Init, Man, S
 const EXIT_STATUS: &str = "\
 Exit status: 0 done · 1 run failed · 2 invalid usage or runbook (nothing was executed)
 · 3 preflight failed (nothing was executed) · 4 refused or locked · 5 needs an operator
-· 6 journal or evidence damaged · 7 cancelled · 8 a gate failed · 70 a bug";
+· 6 journal or evidence damaged · 7 cancelled · 70 a bug";
 
 /// A recovery engine for PostgreSQL applications.
 ///
-/// Runbooks are YAML files: backups, restores, failovers as typed steps. They are checked,
+/// Runbooks are YAML files: backups, restores and their proof as typed steps. They are checked,
 /// planned, run with a journal, and leave a report of what was proved and how long it took.
 #[derive(Debug, Parser)]
 #[command(name = "runbook", version, after_help = EXIT_STATUS, propagate_version = true)]

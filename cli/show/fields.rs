@@ -15,7 +15,7 @@ pub(crate) struct Field {
 /// Every field of `schema`, those of nested mappings after the mapping.
 pub(crate) fn of(schema: &Value) -> Vec<Field> {
     let mut fields = Vec::new();
-    collect(schema, schema, "", &mut fields);
+    collect(schema, target(schema, schema), "", &mut fields);
     fields
 }
 
