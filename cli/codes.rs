@@ -88,6 +88,13 @@ const OWN: &[CodeInfo] = &[
         "runbook backups list --store file:///no/such/folder",
     ),
     CodeInfo::new(
+        "RB0914",
+        "the incident lies in the future",
+        "RTO and RPO are measured from the instant that `--incident-at` names, so it has passed already. \
+         Look at the date and the time zone.",
+        "runbook run dr-failover.yaml --incident-at 2099-01-01T00:00:00Z",
+    ),
+    CodeInfo::new(
         "RB0960",
         "which database is not said",
         "`runbook init` needs a variable with the database's URL, or at least its name.",

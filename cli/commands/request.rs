@@ -29,7 +29,14 @@ pub(crate) fn cancel(args: &Cancel, settings: &Settings) -> Result<Exit, Failure
         }
         Delivered::HandedTo(holder) => handed(&holder),
     }
-    Ok(Exit::Done)
+    let state = folder.state(id)?;
+    let Some(doubt) = state.in_doubt().next() else { return Ok(Exit::Done) };
+    print::message(&format!(
+        "the cancellation is kept; it takes effect when somebody has said what became of `{0}`:\n\
+         runbook resolve {id} {0} --applied|--not-applied --reason ..., then runbook resume {id}\n",
+        doubt.id
+    ));
+    Ok(Exit::NeedsOperator)
 }
 
 pub(crate) fn skip(args: &Skip, settings: &Settings) -> Result<Exit, Failure> {

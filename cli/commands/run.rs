@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use engine::clock::{Clock as _, RealClock};
 use engine::driver::{Approver, Observer, RunOutcome};
 use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::state_folder::StateFolder;
+use jiff::Timestamp;
 use model::ids::{RunId, StepId};
 use model::journal::Record;
 use model::run::stage::Reopening;
@@ -39,6 +41,7 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     for included in plan.included.values() {
         engine::files::refuse_world_writable(included.source.file.as_ref())?;
     }
+    refuse_future(args.incident_at)?;
     let state = settings.state()?;
     let asks = plan.steps.iter().any(|step| step.footprint.waits_for_person);
     let approvers = approvers_file::locate(args.approvers.as_deref(), Some(&args.file), &state);
@@ -57,6 +60,18 @@ pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
         let with = surroundings(&state, settings, &args.attended, &[])?;
         Ok(ended(&state, &modes::run(plan, start, with).await?))
     })?
+}
+
+/// An incident that is still to come would make every objective look met.
+fn refuse_future(incident: Option<Timestamp>) -> Result<(), Failure> {
+    match incident.filter(|at| *at > RealClock.now()) {
+        Some(at) => {
+            let message = format!("`--incident-at {at}` lies in the future");
+            let failure = Failure::new(Exit::Invalid, "RB0914", message);
+            Err(failure.help("say when the incident began, with its time zone"))
+        }
+        None => Ok(()),
+    }
 }
 
 pub(crate) fn resume(args: &Resume, settings: &Settings) -> Result<Exit, Failure> {

@@ -233,6 +233,9 @@ fn refuse_impossible(
     }
     let hint = format!("`runbook status {run}` shows every step");
     if let Request::Skip { step, .. } = request {
+        if let Some(why) = state.never_skipped(step) {
+            return refused(format!("the step `{step}` cannot be skipped: {why}"), hint);
+        }
         return match state.step(step).map(StepState::status) {
             None => refused(format!("the run has no step `{step}`"), hint),
             Some(

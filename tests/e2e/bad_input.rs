@@ -51,6 +51,17 @@ fn a_missing_file_says_so() {
 }
 
 #[test]
+fn an_incident_to_come_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, file) = (folder.path().join("state"), folder.path().join("pass.yaml"));
+    std::fs::write(&file, "version: 1\nname: pass\nsteps: [{id: a, uses: flow.pass}]\n").unwrap();
+    let at = "2099-01-01T00:00:00Z";
+    let refused = runbook(&["run", file.to_str().unwrap(), "--incident-at", at], &state).expect(2);
+    assert!(!state.exists(), "nothing was executed");
+    shown::case("RB0914", refused.stderr);
+}
+
+#[test]
 fn problems_as_json_carry_code_and_position() {
     let state = tempfile::tempdir().unwrap();
     let refused =

@@ -178,17 +178,20 @@ handlers:
 "#;
 
 #[test]
-fn a_step_that_waits_is_skipped_and_its_wait_is_told_once() {
+fn a_step_is_skipped_but_no_question_and_a_wait_is_told_once() {
     let place = Place::with(ASKING);
     place.start().expect(5);
     assert_eq!(place.left("page"), "paged");
     let run = place.run();
     place.runbook(&["resume", &run, "--no-wait"]).expect(5);
     assert_eq!(place.left("page"), "paged");
-    place.runbook(&["skip", &run, "confirm", "--reason", "agreed by phone"]).expect(0);
-    place.runbook(&["skip", &run, "confirm", "--reason", "twice"]).expect(4);
+    let around = place.runbook(&["skip", &run, "confirm", "--reason", "in a hurry"]).expect(4);
+    assert!(around.stderr.contains("it asks people"), "{}", around.stderr);
+    place.runbook(&["skip", &run, "act", "--reason", "agreed by phone"]).expect(0);
+    place.runbook(&["skip", &run, "act", "--reason", "twice"]).expect(4);
+    place.runbook(&["approve", &run, "confirm", "--as", "dba"]).expect(0);
     place.runbook(&["resume", &run]).expect(0);
-    assert!(place.folder().join("acted").exists());
+    assert!(!place.folder().join("acted").exists());
     let status = place.runbook(&["status", &run]).expect(0).stdout;
     assert!(status.contains(": agreed by phone"), "{status}");
 }

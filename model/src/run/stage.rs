@@ -128,8 +128,8 @@ pub(super) fn tell(state: &RunState) -> Option<Command> {
 }
 
 fn undo(state: &RunState) -> Vec<Command> {
-    let ended = matches!(state.outcome(), FinalStatus::Failed | FinalStatus::Cancelled);
-    if state.undo_begun || !(state.undo_requested || ended) {
+    let failed = state.outcome() == FinalStatus::Failed;
+    if state.undo_begun || !(state.undo_requested || failed) {
         return Vec::new();
     }
     let steps = state.undoable();

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::ids::StepId;
-use crate::plan::Occasion;
+use crate::plan::{Occasion, PlanStep};
 use crate::run::event::{FinalStatus, NotRun};
 use crate::run::graph::Lane;
 use crate::run::stage::{Reopening, Stage, UndoCause, Wait, WaitCause};
@@ -218,6 +218,27 @@ impl RunState {
         }
     }
 
+    /// Why nobody may skip a step: it asks people, whom a skip would go around, or another step
+    /// needs its outputs.
+    pub fn never_skipped(&self, id: &StepId) -> Option<String> {
+        let step = self.plan_step_of(id)?;
+        if step.footprint.waits_for_person {
+            return Some("it asks people, who approve or reject it".to_owned());
+        }
+        // With an `if` or `continue_on` of its own, validation made sure of a `default(...)`.
+        if step.condition.is_some() || step.continue_on_failure {
+            return None;
+        }
+        let group = step.item.as_ref().map(|item| &item.group);
+        let reads = |other: &PlanStep| {
+            let read = |one: &StepId| one == id || Some(one) == group;
+            other.role.is_main() && other.references.iter().any(read)
+        };
+        let mut open = self.steps().filter(|(_, state)| !state.phase.is_final());
+        let (reader, _) = open.find(|(other, _)| reads(other))?;
+        Some(format!("`{}` reads its outputs", reader.id))
+    }
+
     pub(super) fn skip(&mut self, step: usize, skip: Skip) -> Applied {
         let phase = &self.steps[step].phase;
         match &skip {
@@ -241,6 +262,10 @@ impl RunState {
                 let may = phase.is_idle() || matches!(phase, Phase::Retrying(_));
                 if !may {
                     return refuse("only a step that has not begun, or waits, can be skipped");
+                }
+                let id = &self.plan_step(step).id;
+                if let Some(why) = self.never_skipped(id) {
+                    return refuse(format!("`{id}` cannot be skipped: {why}"));
                 }
             }
         }
