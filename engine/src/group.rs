@@ -121,13 +121,16 @@ impl<'a> Turn<'a> {
 
     /// Whether the run that took the group last holds it still.
     fn judge(&self, claim: &Claim) -> Result<Tried, EngineError> {
+        // The lock before the journal: what is read under it is the last word of a process that let
+        // go, and no older one.
+        let folder = self.state.run_folder(claim.run);
+        let lock = Lock::take(&folder);
         let state = self.state.state(claim.run)?;
         if state.created().is_none() || state.finished().is_some() {
             return Ok(Tried::Free(None));
         }
-        let folder = self.state.run_folder(claim.run);
-        let held = match Lock::take(&folder) {
-            Ok(_lock) => None,
+        let held = match &lock {
+            Ok(_) => None,
             Err(_) => Some(Lock::holder(&folder)),
         };
         Ok(match held {

@@ -213,7 +213,8 @@ fn close(
 }
 
 /// First those contacts are called who were not asked yet, for another period; then all of them,
-/// and whoever is there may break the glass.
+/// and whoever is there may break the glass. The period follows the one before, whenever somebody
+/// comes to notice: a run without a process does not make anyone wait longer.
 fn escalate(step: &StepId, question: &Question, contacts: &[Contact], now: Timestamp) -> Event {
     let break_glass = question.escalation.is_some();
     let was_asked = |contact: &&Contact| {
@@ -226,7 +227,7 @@ fn escalate(step: &StepId, question: &Question, contacts: &[Contact], now: Times
     Event::ApprovalEscalated {
         step: step.clone(),
         contacts: if all { contacts.to_vec() } else { next },
-        until: period.map(|period| later(now, period.duration())),
+        until: period.map(|period| later(question.until.unwrap_or(now), period.duration())),
         break_glass,
     }
 }
@@ -339,4 +340,28 @@ fn wait(state: &RunState, now: Timestamp) -> Vec<Command> {
 pub fn later(now: Timestamp, after: Duration) -> Timestamp {
     let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
     now.saturating_add(after).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::approval::Request;
+
+    #[test]
+    fn the_periods_of_an_escalation_follow_each_other_however_late_it_is_noticed() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let request: Request = serde_json::from_value(json!({
+            "prompt": "Go?", "timeout": "15s", "on_timeout": "escalate",
+        }))
+        .unwrap();
+        let question = Question::new(request, at(100), Some(at(115)));
+        let step: StepId = "confirm".parse().unwrap();
+        for noticed in [115, 118, 4_000] {
+            let escalated = escalate(&step, &question, &[], at(noticed));
+            let Event::ApprovalEscalated { until, break_glass, .. } = escalated else { panic!() };
+            assert_eq!((until, break_glass), (Some(at(130)), false), "noticed at {noticed}");
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 use jiff::{SignedDuration, Timestamp};
-use model::approval::Request;
+use model::approval::{Answer, Decision, Request};
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::StepId;
@@ -32,6 +32,7 @@ fn plan() -> Plan {
         step("confirm", Role::Main, &["dump"]),
         step("restore", Role::Main, &["confirm"]),
         step("later", Role::Main, &["restore"]),
+        step("check", Role::Main, &["dump"]),
         step("dump.undo", Role::Undo(id("dump")), &[]),
         step("failure.alarm", Role::Handler(Occasion::Failure), &[]),
         step("waiting.page", Role::Handler(Occasion::Waiting), &[]),
@@ -102,9 +103,12 @@ fn first_end() -> Vec<Event> {
         waiting(WaitCause::Approval, "confirm", "Go?"),
     ]);
     events.extend(done("waiting.page", 2));
+    let (answer, output) = (Answer::claimed(Decision::Approved, "dana"), json!({}));
     let (left_out, by, reason) = (None, Some("dana".to_owned()), Some("by phone".to_owned()));
     events.extend([
-        Event::StepSkipped { step: id("confirm"), left_out, by, reason },
+        Event::StepSkipped { step: id("check"), left_out, by, reason },
+        Event::ApprovalAnswered { step: id("confirm"), answer },
+        Event::StepSucceeded { step: id("confirm"), attempt: 0, output, adopted: false, log: None },
         Event::StepStarted { step: restore.clone(), attempt },
         Event::StepAttemptEnded { step: restore.clone(), attempt, end, log },
         Event::StepFailed { step: restore.clone(), attempt, error },
