@@ -83,7 +83,12 @@ impl Restore<'_> {
     /// An archive or a folder of `pg_dump`.
     async fn archive(&self, meter: &Meter) -> Result<(), StepError> {
         let dump = stage_dump(self.ctx, self.from, meter).await?;
-        meter.while_running("restore", self.in_parallel(&dump, &[])).await?;
+        // Privileges come with the definitions, one after the other: granted in parallel, a role may
+        // have to grant on a table before it may use the schema.
+        let definitions = self.pg_restore(&dump, &["--section=pre-data"]);
+        meter.while_running("restore definitions", definitions).await?;
+        let rest = self.in_parallel(&dump, &["--section=data", "--section=post-data"]);
+        meter.while_running("restore", rest).await?;
         self.sequences().await
     }
 
