@@ -5,7 +5,8 @@ use model::codes::CodeInfo;
 /// Every code, in order of the crates.
 pub(crate) fn all() -> impl Iterator<Item = &'static CodeInfo> {
     let language = model::codes::ALL.iter().copied().flatten();
-    language.chain(engine::codes::CODES).chain(steps::codes::CODES).chain(OWN)
+    let steps = steps::codes::ALL.iter().copied().flatten();
+    language.chain(engine::codes::CODES).chain(steps).chain(OWN)
 }
 
 const OWN: &[CodeInfo] = &[

@@ -119,6 +119,49 @@ impl Bed {
         let log = std::fs::read_to_string(self.cluster.log()).expect("the server's log reads");
         log.lines().filter(|line| line.contains(text)).count()
     }
+
+    pub(crate) fn archive(&self) -> PathBuf {
+        let archive = self.folder().join("archive");
+        std::fs::create_dir_all(&archive).expect("the bed is whole");
+        archive
+    }
+
+    /// Runs a shipped runbook with what its environment may hold.
+    pub(crate) fn shipped(&self, name: &str, params: &[&str]) -> Ended {
+        self.shipped_with(name, params, &[])
+    }
+
+    pub(crate) fn shipped_with(&self, name: &str, params: &[&str], env: &[(&str, &str)]) -> Ended {
+        let file = format!("runbooks/{name}.yaml");
+        let mut args = vec!["run", &file];
+        args.extend(params.iter().flat_map(|param| ["-p", param]));
+        let mut command = self.command(&args);
+        command.env("RUNBOOK_ARCHIVE", format!("file://{}", self.archive().display()));
+        command.env("RUNBOOK_REPOSITORY", self.folder().join("schema"));
+        command.env("PAGERDUTY_ROUTING_KEY", "0123456789abcdef0123456789abcdef");
+        command.env("PAGERDUTY_ENDPOINT", self.sink.pagerduty_url());
+        command.envs(env.iter().copied());
+        Ended::of(command.output().expect("the bed is whole"))
+    }
+
+    pub(crate) fn databases(&self) -> Vec<String> {
+        let names = "select datname from pg_database where not datistemplate order by 1";
+        self.cluster.query("postgres", names).expect("the bed is whole")
+    }
+
+    pub(crate) fn texts(&self) -> Vec<String> {
+        let text = |message: &lab::sink::Message| message.body["text"].as_str().map(str::to_owned);
+        self.sink.messages().iter().filter_map(text).collect()
+    }
+
+    /// What a step of the newest run gave.
+    #[track_caller]
+    pub(crate) fn output(&self, step: &str) -> Value {
+        let journal = self.journal();
+        let succeeded = of_type(&journal, "step_succeeded");
+        let record = succeeded.iter().find(|record| record["data"]["step"] == step);
+        record.unwrap_or_else(|| panic!("`{step}` did not succeed"))["data"]["output"].clone()
+    }
 }
 
 impl Ended {

@@ -6,46 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bed::{Bed, Ended, of_type};
+use crate::bed::{Bed, Ended};
 
 fn bed() -> Bed {
     Bed::with(&lab::sample::application(300))
-}
-
-impl Bed {
-    fn archive(&self) -> PathBuf {
-        let archive = self.folder().join("archive");
-        std::fs::create_dir_all(&archive).unwrap();
-        archive
-    }
-
-    /// Runs a shipped runbook with what its environment may hold.
-    fn shipped(&self, name: &str, params: &[&str]) -> Ended {
-        self.shipped_with(name, params, &[])
-    }
-
-    fn shipped_with(&self, name: &str, params: &[&str], env: &[(&str, &str)]) -> Ended {
-        let file = format!("runbooks/{name}.yaml");
-        let mut args = vec!["run", &file];
-        args.extend(params.iter().flat_map(|param| ["-p", param]));
-        let mut command = self.command(&args);
-        command.env("RUNBOOK_ARCHIVE", format!("file://{}", self.archive().display()));
-        command.env("RUNBOOK_REPOSITORY", self.folder().join("schema"));
-        command.env("PAGERDUTY_ROUTING_KEY", "0123456789abcdef0123456789abcdef");
-        command.env("PAGERDUTY_ENDPOINT", self.sink.pagerduty_url());
-        command.envs(env.iter().copied());
-        Ended::of(command.output().unwrap())
-    }
-
-    fn databases(&self) -> Vec<String> {
-        let names = "select datname from pg_database where not datistemplate order by 1";
-        self.cluster.query("postgres", names).unwrap()
-    }
-
-    fn texts(&self) -> Vec<String> {
-        let text = |message: &lab::sink::Message| message.body["text"].as_str().map(str::to_owned);
-        self.sink.messages().iter().filter_map(text).collect()
-    }
 }
 
 /// Folders of sets of `app` in a store that have a manifest.
@@ -53,14 +17,6 @@ fn sets_in(store: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(store.join("sets/app")) else { return Vec::new() };
     let folders = entries.map(|entry| entry.unwrap().path());
     folders.filter(|folder| folder.join("manifest.json").exists()).collect()
-}
-
-/// What a step of the newest run gave.
-fn output(bed: &Bed, step: &str) -> Value {
-    let journal = bed.journal();
-    let succeeded = of_type(&journal, "step_succeeded");
-    let record = succeeded.iter().find(|record| record["data"]["step"] == step);
-    record.unwrap_or_else(|| panic!("`{step}` did not succeed"))["data"]["output"].clone()
 }
 
 /// Prints nothing, fails as `program` would.
@@ -80,7 +36,7 @@ fn the_week_is_proven_and_in_two_stores() {
     assert_eq!(here[0].file_name(), there[0].file_name());
     let manifest = |folder: &PathBuf| std::fs::read(folder.join("manifest.json")).unwrap();
     assert_eq!(manifest(&here[0]), manifest(&there[0]));
-    assert_eq!(output(&bed, "copy")["proofs"], 1);
+    assert_eq!(bed.output("copy")["proofs"], 1);
     assert!(bed.texts()[0].contains("is proven identical and in both stores"), "{:?}", bed.texts());
 
     // The copy alone brings the database back.
@@ -108,7 +64,7 @@ fn after_a_failing_week_nothing_is_pruned_and_somebody_is_told() {
 fn the_archive_is_read_by_pg_restore_alone() {
     let bed = bed();
     bed.shipped("monthly-archive", &["slack=true"]).expect(0);
-    assert_eq!(output(&bed, "verify")["level"], "identical");
+    assert_eq!(bed.output("verify")["level"], "identical");
     let set = sets_in(&bed.archive()).pop().unwrap();
     let mut files = std::fs::read_dir(&set).unwrap().map(|entry| entry.unwrap().path());
     let dump = files.find(|path| path.extension().is_some_and(|it| it == "dump")).unwrap();
@@ -122,7 +78,7 @@ fn the_archive_is_read_by_pg_restore_alone() {
 fn a_deployment_begins_with_a_proven_set_and_not_without() {
     let bed = bed();
     bed.shipped("pre-deploy-backup", &["slack=true"]).expect(0);
-    let set = output(&bed, "dump")["set"].as_str().unwrap().to_owned();
+    let set = bed.output("dump")["set"].as_str().unwrap().to_owned();
     assert!(bed.texts()[0].contains("the deployment may begin"), "{:?}", bed.texts());
     assert!(bed.texts()[0].contains(&set));
     bed.cluster.execute("app", "drop table billing.payments cascade").unwrap();
@@ -152,20 +108,20 @@ fn the_schema_is_recorded_when_it_changes_and_pushed_to_a_branch_of_its_own() {
     let main = git(&bed.folder().join("remote.git"), &["rev-parse", "main"]);
 
     bed.shipped("schema-snapshot", &["slack=true"]).expect(0);
-    assert_eq!(output(&bed, "record")["committed"], true);
+    assert_eq!(bed.output("record")["committed"], true);
     let text = git(&bed.folder().join("remote.git"), &["show", "schema-snapshots:schema.sql"]);
     assert!(text.contains("CREATE TABLE billing.payments"));
     assert_eq!(bed.texts().len(), 1);
 
     bed.shipped("schema-snapshot", &["slack=true"]).expect(0);
-    assert_eq!(output(&bed, "record")["committed"], false);
+    assert_eq!(bed.output("record")["committed"], false);
     assert_eq!(bed.texts().len(), 1, "nothing new is nothing to tell");
 
     bed.cluster
         .execute("app", "alter table billing.payments add column remark_of_test text")
         .unwrap();
     bed.shipped("schema-snapshot", &[]).expect(0);
-    assert_eq!(output(&bed, "record")["committed"], true);
+    assert_eq!(bed.output("record")["committed"], true);
     let change = git(&tree, &["show", "--format=", "HEAD"]);
     assert!(change.contains("+    remark_of_test text"), "{change}");
     assert_eq!(git(&bed.folder().join("remote.git"), &["rev-parse", "main"]), main);
@@ -192,7 +148,7 @@ fn critical_tables_are_of_one_snapshot() {
     let names = manifest["contents"]["tables"].as_array().unwrap();
     let names: Vec<_> = names.iter().map(|table| table["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["payments", "users"]);
-    assert_eq!(output(&bed, "verify")["level"], "identical");
+    assert_eq!(bed.output("verify")["level"], "identical");
 
     // An emptied table does not push the good sets out.
     bed.cluster.execute("app", "truncate billing.payments cascade").unwrap();
@@ -217,9 +173,9 @@ fn an_audit_passes_good_backups_and_calls_for_bad_ones() {
         bed.runbook(&["run", "runbooks/daily-backup.yaml"]).expect(0);
     }
     bed.shipped("backup-audit", &audit).expect(0);
-    assert_eq!(output(&bed, "check")["proven"], 2);
-    assert_eq!(output(&bed, "count.daily")["count"], 2);
-    assert_eq!(output(&bed, "count.weekly")["count"], 0);
+    assert_eq!(bed.output("check")["proven"], 2);
+    assert_eq!(bed.output("count.daily")["count"], 2);
+    assert_eq!(bed.output("count.weekly")["count"], 0);
     let said = bed.texts().pop().unwrap();
     assert!(said.contains("2 of 2 sets of app are proven"), "{said}");
     assert!(said.contains("was restored and is usable"), "{said}");
@@ -241,8 +197,8 @@ fn a_test_restore_leaves_nothing_behind() {
     bed.runbook(&["run", "runbooks/daily-backup.yaml"]).expect(0);
     let before = bed.databases();
     bed.shipped("weekly-restore", &["source=app", "slack=true"]).expect(0);
-    assert_eq!(output(&bed, "sound")["passed"], true);
-    assert_eq!(output(&bed, "remove")["dropped"], true);
+    assert_eq!(bed.output("sound")["passed"], true);
+    assert_eq!(bed.output("remove")["dropped"], true);
     assert_eq!(bed.databases(), before);
     assert!(bed.texts()[0].contains("was restored and answers"), "{:?}", bed.texts());
 
