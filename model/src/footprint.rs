@@ -4,6 +4,32 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::effect::{Effect, Repeat};
+use crate::units::Span;
+
+/// A part that a step plays in a recovery: what the rules of a plan go by, which know no kind.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// It shuts a server out and proves it: once it has succeeded, nobody writes there any more.
+    Fence,
+    /// It makes a standby a server that takes writes. Demands a [`Part::Fence`] before it, or
+    /// two servers might take them.
+    Promote,
+    /// Besides [`Part::Promote`]: the step says why nothing needs to be shut out, and journals it.
+    Unfenced,
+    /// It proves that a server takes writes, by a row that it wrote and read again.
+    ProveWritable,
+    /// It sends those who use the service to another server: a name, a parameter, a secret.
+    MoveTraffic,
+    /// It removes backup sets that no rule keeps.
+    Prune,
+    /// It leaves a proof: a set was restored and compared.
+    ProveSet,
+    /// It fails when what it looks at is not as it should be.
+    Verify,
+}
 
 /// What one step touches. Pure: made from the step's input alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +72,12 @@ pub struct Footprint {
     /// never puts a run in doubt.
     #[serde(default, skip_serializing_if = "is_false")]
     pub notifies: bool,
+    /// The parts it plays in a recovery.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<Part>,
+    /// It takes at least so long, however well it goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lasts: Option<Span>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -95,7 +127,28 @@ impl Footprint {
             locks: Vec::new(),
             waits_for_person: false,
             notifies: false,
+            parts: Vec::new(),
+            lasts: None,
         }
+    }
+
+    /// Adds a part that it plays.
+    #[must_use]
+    pub fn plays(mut self, part: Part) -> Self {
+        self.parts.push(part);
+        self
+    }
+
+    /// Whether it plays this part.
+    pub fn is(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    /// Says how long it takes at least.
+    #[must_use]
+    pub fn lasts(mut self, span: Option<Span>) -> Self {
+        self.lasts = span;
+        self
     }
 
     /// Marks a step that only tells people something.

@@ -9,7 +9,7 @@ use engine::process::{Child, ChildRecord, Exit, Program};
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::step_error::{ErrorClass, StepError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,10 @@ pub struct Input {
     /// A read-only program that tells whether the command happened: exit status 0 is done, 1 is
     /// not done, anything else is unknown.
     observe: Option<Vec<String>>,
+    /// It sends those who use the service to another server: a name, a parameter, a secret. In a
+    /// plan that promotes one, it may then only run after a step that proved that server writable.
+    #[serde(default)]
+    moves_traffic: bool,
 }
 
 /// How the program ended.
@@ -259,6 +263,9 @@ impl Step for Run {
         if let Some(observe) = &input.observe {
             footprint =
                 footprint.tool(&observe[0]).reads(format!("what `{}` reads", observe.join(" ")));
+        }
+        if input.moves_traffic {
+            footprint = footprint.plays(Part::MoveTraffic);
         }
         match input.effect {
             Effect::Read => footprint.reads(format!("what {shown} reads")),

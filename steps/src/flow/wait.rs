@@ -102,8 +102,8 @@ impl Step for Wait {
         Err(vec![problem.help("give either `duration` or `until`")])
     }
 
-    fn footprint(_input: &Input) -> Footprint {
-        Footprint::new(Effect::Read, Repeat::Idempotent)
+    fn footprint(input: &Input) -> Footprint {
+        Footprint::new(Effect::Read, Repeat::Idempotent).lasts(input.duration)
     }
 
     fn example() -> Output {

@@ -7,7 +7,7 @@ use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::step_error::{ErrorClass, StepError};
 use model::units::Span;
 use reqwest::Method;
@@ -160,6 +160,7 @@ impl Step for Check {
     fn footprint(input: &Input) -> Footprint {
         let place = place(&input.url).unwrap_or_else(|_| "the server".to_owned());
         Footprint::new(Effect::Read, Repeat::Idempotent)
+            .plays(Part::Verify)
             .endpoint(place.trim_matches('`'))
             .reads(format!("an answer of {place}"))
     }

@@ -4,7 +4,7 @@ use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::step_error::StepError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -215,6 +215,7 @@ impl Step for Assert {
     fn footprint(input: &Input) -> Footprint {
         let name = &input.connection;
         Footprint::new(Effect::Read, Repeat::Idempotent)
+            .plays(Part::Verify)
             .reads_connection(name)
             .reads(format!("what the query reads in database `{name}`"))
     }

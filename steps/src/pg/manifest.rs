@@ -4,7 +4,7 @@ use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::proof::Level;
 use model::set::manifest::{Contents, Scope};
 use model::set::{Comparison, Manifest, compare};
@@ -130,7 +130,8 @@ impl Step for Compare {
             .reads_connection(&input.connection);
         match &input.store {
             Some(store) => {
-                footprint.reads(format!("a set's manifest in store `{store}`")).store(store)
+                let footprint = footprint.plays(Part::Verify).store(store);
+                footprint.reads(format!("a set's manifest in store `{store}`"))
             }
             None => footprint,
         }

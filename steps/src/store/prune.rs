@@ -5,7 +5,7 @@ use engine::step::{Observation, Step};
 use jiff::{SignedDuration, Timestamp};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::retention::{Fate, InvalidPolicy, Keep, MIN_PROVEN, Policy, SetFacts, Verdict, retain};
 use model::set::SetId;
 use model::set::layout::set_folder;
@@ -249,6 +249,7 @@ impl Step for Prune {
             return Footprint::new(Effect::Read, Repeat::Idempotent).store(store).reads(what);
         }
         Footprint::new(Effect::Destructive, Repeat::Idempotent)
+            .plays(Part::Prune)
             .store(store)
             .reads(&what)
             .writes(format!("removes {what} that no rule keeps"))

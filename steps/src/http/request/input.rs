@@ -85,6 +85,10 @@ pub struct Input {
     pub(super) capture: IndexMap<String, String>,
     /// How far the request reaches; without it `read` for `GET` and `HEAD`, else `irreversible`.
     pub(super) effect: Option<Effect>,
+    /// It sends those who use the service to another server: a name, a parameter, a secret. In a
+    /// plan that promotes one, it may then only run after a step that proved that server writable.
+    #[serde(default)]
+    pub(super) moves_traffic: bool,
     /// For the whole exchange; more than 5s.
     #[serde(default = "thirty_seconds")]
     pub(super) timeout: Span,

@@ -9,7 +9,7 @@ use engine::step::{Observation, Step};
 use indexmap::IndexMap;
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::step_error::{ErrorClass, StepError};
 use reqwest::Method;
 use schemars::JsonSchema;
@@ -125,6 +125,9 @@ impl Step for SendRequest {
             _ => footprint.writes(format!("what {server} changes")),
         };
         footprint = footprint.endpoint(server.trim_matches('`'));
+        if input.moves_traffic {
+            footprint = footprint.plays(Part::MoveTraffic);
+        }
         match &input.observe {
             Some(observe) if shown(&observe.url) != server => {
                 let asked = shown(&observe.url);

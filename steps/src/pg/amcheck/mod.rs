@@ -6,7 +6,7 @@ use engine::context::{Progress, StepContext};
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::sql::quote_name;
 use model::step_error::StepError;
 use schemars::JsonSchema;
@@ -170,6 +170,7 @@ impl Step for Amcheck {
         };
         let footprint =
             Footprint::new(Effect::Read, Repeat::Idempotent).reads_connection(name).reads(what);
+        let footprint = footprint.plays(Part::Verify);
         if input.parent_check {
             footprint.lock("SHARE on each table whose indexes are checked: writers wait")
         } else {

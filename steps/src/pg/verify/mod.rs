@@ -12,7 +12,7 @@ use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::proof::{Level, Proof};
 use model::step_error::StepError;
 use schemars::JsonSchema;
@@ -81,6 +81,8 @@ impl Step for VerifyBackup {
 
     fn footprint(input: &Input) -> Footprint {
         let footprint = Footprint::new(Effect::Reversible, Repeat::Observable)
+            .plays(Part::ProveSet)
+            .plays(Part::Verify)
             .reads(format!("a set in store `{}`", input.store))
             .writes(format!("a proof beside the set in store `{}`", input.store));
         // The lowest level looks at stored bytes only, which takes no key.

@@ -6,7 +6,7 @@ use engine::context::StepContext;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::set::SetId;
 use model::step_error::StepError;
 use model::units::{ByteSize, Span};
@@ -164,6 +164,7 @@ impl Step for Check {
     fn footprint(input: &Input) -> Footprint {
         let of = input.database.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
         Footprint::new(Effect::Read, Repeat::Idempotent)
+            .plays(Part::Verify)
             .store(&input.store)
             .reads(format!("sets{of} in store `{}`", input.store))
     }
