@@ -10,3 +10,4 @@
 pub mod cluster;
 pub mod sample;
 pub mod sink;
+pub mod wire;

@@ -22,6 +22,7 @@ mod programs;
 pub mod query;
 pub mod replication_lag;
 pub mod restore;
+mod script;
 pub mod settings;
 pub mod sql;
 pub mod target;

@@ -1,18 +1,16 @@
 //! `pg.query`, `pg.assert`, `pg.create_database` and `pg.drop_database` on a real server.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
 use engine::settings::ConnectionSettings;
 use engine::step::Observation;
 use lab::cluster::{Cluster, ClusterOptions};
+use lab::wire::{Cut, Wire};
 use model::node::Node;
 use model::step_error::{ErrorClass, StepError};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::common::{NOW, attempt, run};
 
@@ -96,6 +94,7 @@ async fn rows_come_as_json() {
             "row_count": 2,
             "value": 1,
             "truncated": false,
+            "file_sha256": null,
         })
     );
 }
@@ -164,69 +163,28 @@ async fn a_write_that_fails_changes_nothing() {
     assert_eq!((&count["row_count"], &count["rows"]), (&json!(2), &json!([])));
 }
 
-/// Passes bytes between a client and the server; when told to, it cuts the connection as soon as
-/// the client says COMMIT, before or after the server has heard it.
-async fn proxy(server: u16, after: bool) -> (u16, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, armed) = (listener.local_addr().unwrap().port(), Arc::new(AtomicBool::new(true)));
-    let cut = Arc::clone(&armed);
-    tokio::spawn(async move {
-        loop {
-            let (client, _) = listener.accept().await.unwrap();
-            let server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
-            tokio::spawn(pass(client, server, Arc::clone(&cut), after));
-        }
-    });
-    (port, armed)
-}
-
-async fn pass(mut client: TcpStream, mut server: TcpStream, cut: Arc<AtomicBool>, after: bool) {
-    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
-    loop {
-        tokio::select! {
-            read = client.read(&mut up) => {
-                let Ok(read @ 1..) = read else { return };
-                let is_commit = up[..read].windows(6).any(|bytes| bytes == b"COMMIT");
-                let cut_now = is_commit && cut.load(Ordering::SeqCst);
-                if cut_now && !after {
-                    return;
-                }
-                server.write_all(&up[..read]).await.unwrap();
-                if cut_now {
-                    // The server's answer arrives here and goes no further.
-                    assert!(server.read(&mut down).await.unwrap() > 0);
-                    return;
-                }
-            }
-            read = server.read(&mut down) => {
-                let Ok(read @ 1..) = read else { return };
-                client.write_all(&down[..read]).await.unwrap();
-            }
-        }
-    }
-}
-
 /// The answer to a COMMIT is lost, once with the commit done and once not: the error is in doubt
 /// both times, and the server itself tells what happened.
 #[tokio::test]
 async fn after_a_lost_answer_to_commit_the_server_tells_what_happened() {
-    for (after, users) in [(true, "3"), (false, "2")] {
+    for (cut, users) in [(Cut::After, "3"), (Cut::Before, "2")] {
         let lab = lab();
-        let (port, armed) = proxy(lab.cluster.port(), after).await;
-        let url =
-            lab.cluster.url("lms").replace(&lab.cluster.port().to_string(), &port.to_string());
+        let wire = Wire::to(lab.cluster.port()).unwrap();
+        wire.cut_at("COMMIT", cut);
+        let (port, server) = (wire.port().to_string(), lab.cluster.port().to_string());
+        let url = lab.cluster.url("lms").replace(&server, &port);
         let host = host(vec![connection("prod", &url, true)]);
         let ctx = attempt(&host, 1);
         let with = json!({"connection": "prod", "read_only": false,
                           "sql": "insert into users values (3, 'Cy') returning id"});
         let error = run("pg.query", with.clone(), &ctx).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0505", ErrorClass::Ambiguous));
-        armed.store(false, Ordering::SeqCst);
+        wire.mend();
         let mut seen = observe("pg.query", &with, &ctx).await;
         while seen == Observation::InProgress {
             seen = observe("pg.query", &with, &ctx).await;
         }
-        if after {
+        if cut == Cut::After {
             let Observation::Done(output) = seen else { panic!("{seen:?}") };
             assert_eq!(output["rows"], json!([{"id": 3}]));
         } else {
