@@ -341,6 +341,13 @@ const CODES: &[CodeInfo] = &[
         "a deleted object",
     ),
     CodeInfo::new(
+        "RB0615",
+        "a set that is not of the whole database",
+        "`pg.restore` was given the id of a set of some tables, or of definitions. Restored, it would \
+         pass for the database. Name another set, or say `partial: true`.",
+        "{uses: pg.restore, with: {backup: 20261120T020000Z-7k3m9q2x5w8r1t4v, database: copy}}",
+    ),
+    CodeInfo::new(
         "RB0640",
         "a recipient of age is none",
         "`age-keygen -y` prints the recipient of an identity: `age1...`.",

@@ -159,6 +159,25 @@ fn critical_tables_are_of_one_snapshot() {
 }
 
 #[test]
+fn what_holds_some_tables_never_passes_for_the_database() {
+    let bed = bed();
+    bed.runbook(&["run", "runbooks/daily-backup.yaml"]).expect(0);
+    bed.shipped("critical-tables-backup", &["tables=lms.users"]).expect(0);
+    let newest = bed.output("dump")["set"].as_str().unwrap().to_owned();
+    let restore = |database: &str, backup: &str| {
+        let (database, backup) = (format!("database={database}"), format!("backup={backup}"));
+        let file = "runbooks/full-restore.yaml";
+        bed.runbook(&["run", file, "--yes", "-p", "source=app", "-p", &database, "-p", &backup])
+    };
+    restore("whole", "latest").expect(0);
+    let payments = "select count(*) > 0 from billing.payments";
+    assert_eq!(bed.cluster.query_one("whole", payments).unwrap(), "t");
+    let ended = restore("part", &newest).expect(1);
+    assert!(ended.stderr.contains("[RB0615]"), "{}", ended.stderr);
+    assert!(!bed.databases().contains(&"part".to_owned()));
+}
+
+#[test]
 fn an_audit_passes_good_backups_and_calls_for_bad_ones() {
     let bed = bed();
     let audit = ["database=app", "min_free=1B", "slack=true", "page=true"];

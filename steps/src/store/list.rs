@@ -50,6 +50,9 @@ pub struct Input {
     database: Option<String>,
     /// Sets of this label only.
     label: Option<String>,
+    /// A set of some tables may be the newest, too; without it, only one of the whole database.
+    #[serde(default)]
+    tables: bool,
     /// Lists the objects in this folder of the store instead of sets.
     folder: Option<String>,
 }
@@ -61,9 +64,9 @@ pub struct Output {
     count: u64,
     /// Their size in bytes.
     bytes: u64,
-    /// The newest set.
+    /// The newest set of the whole database; with `tables`, also of some tables.
     newest: Option<SetId>,
-    /// The newest proven set.
+    /// The newest such set that is proven.
     newest_proven: Option<SetId>,
     /// The sets, newest first.
     sets: Vec<ListedSet>,
@@ -145,9 +148,10 @@ fn listed(set: &StoredSet, now: Timestamp) -> ListedSet {
     }
 }
 
-fn of_sets(found: &Found, label: Option<&str>, now: Timestamp) -> Output {
-    let wanted = |set: &&StoredSet| label.is_none_or(|_| set.facts.label.as_deref() == label);
+fn of_sets(found: &Found, input: &Input, now: Timestamp) -> Output {
+    let wanted = |set: &&StoredSet| input.label.is_none() || set.facts.label == input.label;
     let chosen: Vec<_> = found.sets.iter().filter(wanted).collect();
+    let mut whole = chosen.iter().filter(|set| set.covers(input.tables));
     let broken = found.broken.iter().map(|broken| BrokenSet {
         set: broken.set.clone(),
         folder: broken.folder.clone(),
@@ -156,8 +160,8 @@ fn of_sets(found: &Found, label: Option<&str>, now: Timestamp) -> Output {
     Output {
         count: chosen.len() as u64,
         bytes: chosen.iter().map(|set| set.bytes).sum(),
-        newest: chosen.first().map(|set| set.facts.set.clone()),
-        newest_proven: chosen.iter().find(|set| set.facts.proven).map(|set| set.facts.set.clone()),
+        newest: whole.clone().next().map(|set| set.facts.set.clone()),
+        newest_proven: whole.find(|set| set.facts.proven).map(|set| set.facts.set.clone()),
         sets: chosen.into_iter().map(|set| listed(set, now)).collect(),
         broken: broken.collect(),
         objects: Vec::new(),
@@ -244,6 +248,6 @@ impl Step for List {
         }
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx.cancel()).await?;
-        Ok(of_sets(&found, input.label.as_deref(), ctx.now()))
+        Ok(of_sets(&found, input, ctx.now()))
     }
 }

@@ -239,6 +239,15 @@ fn read_manifest(bytes: &[u8], folder: &str, set: &SetId) -> Result<Manifest, St
 }
 
 impl StoredSet {
+    /// It holds the whole database, or, where `tables` are asked for, some of its tables.
+    pub fn covers(&self, tables: bool) -> bool {
+        match self.facts.scope {
+            Scope::Full => true,
+            Scope::Tables(_) => tables,
+            Scope::Definitions => false,
+        }
+    }
+
     /// What it covers, in words.
     pub fn scope_in_words(&self) -> String {
         match &self.facts.scope {

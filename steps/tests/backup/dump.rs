@@ -292,7 +292,7 @@ async fn a_set_of_some_tables_restores_by_itself() {
     let proof = bench.verify(set, "identical").await.unwrap();
     assert_eq!((&proof["tables"], &proof["rows"]), (&json!(7), &output["rows"]));
     let with = json!({"connection": "scratch", "store": "backups", "source": "shop",
-        "backup": set, "database": "copy"});
+        "backup": set, "database": "copy", "partial": true});
     run("pg.restore", &with, &bench.context("restore")).await.unwrap();
     let keys =
         "SELECT conname FROM pg_constraint WHERE contype = 'f' AND conparentid = 0 ORDER BY 1";

@@ -34,7 +34,7 @@ fn set(output: &Value) -> &str {
 
 async fn restore(bench: &Bench, set: &str) {
     let with = json!({"connection": "scratch", "store": "backups", "source": "shop",
-        "backup": set, "database": "copy", "jobs": 2});
+        "backup": set, "database": "copy", "partial": true, "jobs": 2});
     run("pg.restore", &with, &bench.context("restore")).await.unwrap();
 }
 

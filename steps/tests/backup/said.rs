@@ -114,6 +114,11 @@ async fn a_set_that_does_not_do() {
     let verify = json!({"store": "backups", "database": "shop", "scratch": "prod", "backup": set});
     case("RB0524", failure(&bench, "pg.verify_backup", verify).await.told());
 
+    let some = json!({"connection": "prod", "store": "backups", "tables": ["orders"]});
+    let some = run("pg.dump", &some, &bench.context("some")).await.unwrap();
+    let some = restore(some["set"].as_str().unwrap(), "copy");
+    case("RB0615", failure(&bench, "pg.restore", some).await.told());
+
     let objects = bench.objects(&set);
     let rows = objects.iter().find(|path| path.ends_with(".copy.zst")).unwrap();
     let rows = bench.set(&set).join(rows);

@@ -25,7 +25,8 @@ use crate::store::Backup;
 /// touched.
 ///
 /// ## How it can fail
-/// The database exists; no set is proven; an object is missing or damaged; a
+/// The database exists; no set is proven; the set that is named holds some tables or definitions
+/// only, and `partial` does not say that this is known; an object is missing or damaged; a
 /// role that owns something is missing on the target (use `no_owner`, or create the roles from
 /// the set's `globals.sql`); an extension is not installed there. A failed attempt drops the
 /// unfinished database.
@@ -49,6 +50,10 @@ pub struct Input {
     /// A set id, `latest` (the newest proven set of the whole database), or `{before: <time>}`.
     #[serde(default)]
     pub backup: Backup,
+    /// The set that is named may hold some tables only, or definitions only. Without it, such a
+    /// set is refused: it does not bring a database back.
+    #[serde(default)]
+    pub partial: bool,
     /// The name of the new database.
     pub database: String,
     /// Connections that copy rows and build indexes at once. Default: one for each processor.

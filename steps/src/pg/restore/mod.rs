@@ -13,7 +13,7 @@ use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
-use model::set::manifest::TableData;
+use model::set::manifest::{Scope, TableData};
 use model::step_error::{ErrorClass, StepError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,6 +134,7 @@ impl Step for RestoreDatabase {
             proven_at: Some(min_proof),
         };
         let set = choice.make(store.as_ref(), ctx).await?;
+        refuse_partial(input, &set)?;
         let from = OpenSet::open(ctx, &input.store, store.as_ref(), &set).await?;
         let admin = connect(ctx, &target).await?;
         refuse_existing(&admin, &input.database).await?;
@@ -164,6 +165,18 @@ impl Step for RestoreDatabase {
         admin.close().await;
         Ok(output(input, &set, RealClock.mono_ms() - started))
     }
+}
+
+/// A set of some tables must not pass for the database.
+fn refuse_partial(input: &Input, set: &LoadedSet) -> Result<(), StepError> {
+    let holds = match &set.manifest.contents.scope {
+        Scope::Tables(_) if !input.partial => "some tables",
+        Scope::Definitions if !input.partial => "definitions",
+        _ => return Ok(()),
+    };
+    let message = format!("set `{}` holds {holds} only, not the whole database", set.manifest.set);
+    Err(StepError::permanent("RB0615", message)
+        .hint("name a set of the whole database (`runbook backups list`), or say `partial: true`"))
 }
 
 async fn refuse_existing(admin: &Session, database: &str) -> Result<(), StepError> {

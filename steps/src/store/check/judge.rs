@@ -1,7 +1,6 @@
 //! What a store holds against what is asked for. Pure.
 
 use jiff::Timestamp;
-use model::set::manifest::Scope;
 use model::units::{ByteSize, Span};
 
 use super::{CheckResult, Input, Output};
@@ -43,12 +42,7 @@ pub(super) fn judge(input: &Input, seen: &Seen<'_>) -> Output {
 
 fn counts(input: &Input, set: &StoredSet) -> bool {
     let labelled = input.label.is_none() || set.facts.label == input.label;
-    let covers = match set.facts.scope {
-        Scope::Full => true,
-        Scope::Tables(_) => input.tables,
-        Scope::Definitions => false,
-    };
-    labelled && covers
+    labelled && set.covers(input.tables)
 }
 
 /// By how many percent the newest set differs from the median of the proven ones before it, of
