@@ -83,10 +83,11 @@ pub struct Input {
     /// A read-only program that tells whether the command happened: exit status 0 is done, 1 is
     /// not done, anything else is unknown.
     observe: Option<Vec<String>>,
-    /// It sends those who use the service to another server: a name, a parameter, a secret. In a
-    /// plan that promotes one, it may then only run after a step that proved that server writable.
+    /// The parts it plays in a recovery, as its author vouches: `fence`, `promote`,
+    /// `prove_writable`, `move_traffic`, `verify`. The plan is judged by them: what promotes runs
+    /// after what fences, what moves traffic after what proved the new server writable.
     #[serde(default)]
-    moves_traffic: bool,
+    plays: Vec<Part>,
 }
 
 /// How the program ended.
@@ -264,9 +265,7 @@ impl Step for Run {
             footprint =
                 footprint.tool(&observe[0]).reads(format!("what `{}` reads", observe.join(" ")));
         }
-        if input.moves_traffic {
-            footprint = footprint.plays(Part::MoveTraffic);
-        }
+        footprint.parts.clone_from(&input.plays);
         match input.effect {
             Effect::Read => footprint.reads(format!("what {shown} reads")),
             _ => footprint.writes(format!("what {shown} changes")),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
+use model::footprint::Part;
 use model::units::Span;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -85,10 +86,11 @@ pub struct Input {
     pub(super) capture: IndexMap<String, String>,
     /// How far the request reaches; without it `read` for `GET` and `HEAD`, else `irreversible`.
     pub(super) effect: Option<Effect>,
-    /// It sends those who use the service to another server: a name, a parameter, a secret. In a
-    /// plan that promotes one, it may then only run after a step that proved that server writable.
+    /// The parts it plays in a recovery, as its author vouches: `fence`, `promote`,
+    /// `prove_writable`, `move_traffic`, `verify`. The plan is judged by them: what promotes runs
+    /// after what fences, what moves traffic after what proved the new server writable.
     #[serde(default)]
-    pub(super) moves_traffic: bool,
+    pub(super) plays: Vec<Part>,
     /// For the whole exchange; more than 5s.
     #[serde(default = "thirty_seconds")]
     pub(super) timeout: Span,

@@ -9,7 +9,7 @@ use engine::step::{Observation, Step};
 use indexmap::IndexMap;
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::{Footprint, Part};
+use model::footprint::Footprint;
 use model::step_error::{ErrorClass, StepError};
 use reqwest::Method;
 use schemars::JsonSchema;
@@ -125,9 +125,7 @@ impl Step for SendRequest {
             _ => footprint.writes(format!("what {server} changes")),
         };
         footprint = footprint.endpoint(server.trim_matches('`'));
-        if input.moves_traffic {
-            footprint = footprint.plays(Part::MoveTraffic);
-        }
+        footprint.parts.clone_from(&input.plays);
         match &input.observe {
             Some(observe) if shown(&observe.url) != server => {
                 let asked = shown(&observe.url);
