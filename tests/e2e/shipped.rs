@@ -159,6 +159,36 @@ fn critical_tables_are_of_one_snapshot() {
 }
 
 #[test]
+fn a_restore_does_not_bring_back_who_asked_to_be_erased() {
+    let bed = bed();
+    bed.runbook(&["run", "runbooks/daily-backup.yaml"]).expect(0);
+    let list =
+        bed.write("erasures.sql", "update lms.users set email = 'erased-' || id where id = 7;");
+    let (list, none) = (
+        format!("erasures={list}"),
+        "erased=select count(*) from lms.users where id = 7 and email like '%@%'",
+    );
+    let restore = |database: &str, erased: &[&str]| {
+        let database = format!("database={database}");
+        let mut args = vec!["run", "runbooks/full-restore.yaml", "--yes"];
+        let params = ["source=app", &database, &list, "slack=true"];
+        args.extend(params.iter().chain(erased).flat_map(|param| ["-p", param]));
+        bed.runbook(&args)
+    };
+    restore("again", &[none]).expect(0);
+    let there = "select count(*) from lms.users where id = 7 and email like '%@%'";
+    assert_eq!(bed.cluster.query_one("again", there).unwrap(), "0");
+    assert_eq!(bed.cluster.query_one("app", there).unwrap(), "1", "the list has something to do");
+
+    // A list without a query that checks it, and a list that does not do what it should.
+    restore("unchecked", &[]).expect(1);
+    let missed = "erased=select count(*) from lms.users where id < 9 and email like '%@%'";
+    let ended = restore("missed", &[missed]).expect(1);
+    assert!(ended.stderr.contains("nobody who asked to be erased"), "{}", ended.stderr);
+    assert!(bed.texts().pop().unwrap().contains("FAILED at erased: missed is not to be used"));
+}
+
+#[test]
 fn what_holds_some_tables_never_passes_for_the_database() {
     let bed = bed();
     bed.runbook(&["run", "runbooks/daily-backup.yaml"]).expect(0);

@@ -4,6 +4,7 @@
 
 mod errors;
 mod language;
+mod runbooks;
 mod steps;
 
 use std::collections::BTreeSet;
