@@ -8,6 +8,7 @@
 )]
 
 pub mod cluster;
+pub mod route;
 pub mod sample;
 pub mod sink;
 pub mod wire;

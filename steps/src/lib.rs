@@ -33,6 +33,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::wait_ready::WaitReady>::new(),
     &Typed::<pg::amcheck::Amcheck>::new(),
     &Typed::<pg::replication_lag::ReplicationLag>::new(),
+    &Typed::<pg::promote::Promote>::new(),
     &Typed::<store::put::Put>::new(),
     &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),

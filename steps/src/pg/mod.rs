@@ -19,6 +19,7 @@ mod meter;
 pub mod pgpass;
 mod pieces;
 mod programs;
+pub mod promote;
 pub mod query;
 pub mod replication_lag;
 pub mod restore;
