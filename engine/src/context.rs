@@ -100,6 +100,12 @@ impl StepContext {
         &self.cancel
     }
 
+    /// The same attempt without its cancellation: to clear up after one.
+    #[must_use]
+    pub fn uncancelled(&self) -> Self {
+        Self { cancel: CancellationToken::new(), ..self.clone() }
+    }
+
     /// Makes a fact durable before the effect it announces.
     pub async fn record(&self, name: &str, data: impl Serialize + Send) -> Result<(), StepError> {
         let data = serde_json::to_value(data).expect("a fact is plain data");

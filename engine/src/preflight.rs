@@ -8,7 +8,7 @@ use std::time::Duration;
 use model::footprint::Tool;
 use model::plan::{Plan, PlanStep, SAMPLE_RUN, SAMPLE_START};
 use model::run::event::RunCreated;
-use model::step_error::StepError;
+use model::step_error::{ErrorClass, StepError};
 use model::template::{Condition, Results, condition};
 use serde_json::Value;
 
@@ -174,6 +174,10 @@ impl Findings {
         let mut servers = BTreeMap::new();
         let made: Vec<&String> =
             steps.iter().flat_map(|step| &step.footprint.makes_databases).collect();
+        let copes = |name: &String| {
+            let mut uses = steps.iter().flat_map(|step| &step.footprint.connections);
+            uses.all(|connection| connection.name != *name || connection.may_be_away)
+        };
         for name in names {
             match look(name, &made, created, probes, redactor).await {
                 Ok(None) => {
@@ -184,6 +188,10 @@ impl Findings {
                     let shown = format!("{}.{}", version / 10_000, version % 10_000);
                     self.checks.push(format!("connection `{name}` logs in to PostgreSQL {shown}"));
                     servers.insert(name.clone(), version / 10_000);
+                }
+                Err(error) if error.class == ErrorClass::Transient && copes(name) => {
+                    let why = redactor.text(&error.message);
+                    self.checks.push(format!("{why}; what uses it copes with that"));
                 }
                 Err(error) => self.refused("", &error),
             }

@@ -11,4 +11,5 @@ pub mod cluster;
 pub mod route;
 pub mod sample;
 pub mod sink;
+pub mod sshd;
 pub mod wire;

@@ -94,6 +94,9 @@ pub struct ConnectionUse {
     pub writes: bool,
     /// The step refuses a connection that is `protected` (a scratch database).
     pub must_be_unprotected: bool,
+    /// The step copes with a server that does not answer.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_be_away: bool,
 }
 
 /// A program a step starts.
@@ -179,6 +182,7 @@ impl Footprint {
             name: name.to_owned(),
             writes: false,
             must_be_unprotected: false,
+            may_be_away: false,
         });
         self
     }
@@ -190,6 +194,7 @@ impl Footprint {
             name: name.to_owned(),
             writes: true,
             must_be_unprotected: false,
+            may_be_away: false,
         });
         self
     }
@@ -201,7 +206,17 @@ impl Footprint {
             name: name.to_owned(),
             writes: true,
             must_be_unprotected: true,
+            may_be_away: false,
         });
+        self
+    }
+
+    /// Lets the server of the connection that was added last be away: the step copes with it.
+    #[must_use]
+    pub fn that_may_be_away(mut self) -> Self {
+        if let Some(connection) = self.connections.last_mut() {
+            connection.may_be_away = true;
+        }
         self
     }
 

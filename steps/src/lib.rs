@@ -5,6 +5,7 @@ use engine::registry::{DynStep, Registry, Typed};
 
 pub mod codes;
 pub mod command;
+pub mod fence;
 pub mod file;
 pub mod flow;
 pub mod git;
@@ -34,6 +35,10 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::amcheck::Amcheck>::new(),
     &Typed::<pg::replication_lag::ReplicationLag>::new(),
     &Typed::<pg::promote::Promote>::new(),
+    &Typed::<pg::writes::block::BlockWrites>::new(),
+    &Typed::<pg::writes::unblock::UnblockWrites>::new(),
+    &Typed::<pg::terminate_connections::TerminateConnections>::new(),
+    &Typed::<fence::Fence>::new(),
     &Typed::<store::put::Put>::new(),
     &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),

@@ -27,6 +27,8 @@ mod script;
 pub mod settings;
 pub mod sql;
 pub mod target;
+pub mod terminate_connections;
 mod tls;
 pub mod verify;
 pub mod wait_ready;
+pub mod writes;
