@@ -1,6 +1,6 @@
 //! The codes of problems: each has a page, made from its entry here.
 //!
-//! `RB01xx` YAML, `RB02xx` the language, `RB03xx` parameters, and those of people who answer.
+//! `RB01xx` YAML, `RB02xx` the language, `RB03xx` parameters and safety, and those of people who answer.
 //! Other crates have slices of their own for `RB04xx` and above; the command line puts them
 //! together.
 
@@ -248,6 +248,35 @@ codes! {
 }
 
 codes! {
+    /// What a runbook does in an order that could lose data, or that its own objectives forbid.
+    safety:
+    UNAPPROVED = "RB0310", "a change of protected data that nobody approves",
+        "Every connection is protected unless it says `protected: false`. A step that destroys data there, or does what nobody can take back, runs only after a person said so: put a `human.approve` among the steps that it runs after. An approval counts when the step cannot run without it: not when `continue_on` lets the run go on after a rejection, and not for a step whose `if` asks for `failed()` or `always()`, unless it also asks for `succeeded('confirm')`. Where the approval has an `if` that the step does not have, this is a warning: that some runs ask nobody is the author's decision, and stands in the text. An `undo` and a handler are judged in the same way. What makes something new, such as `pg.restore` into a database of its own, is not concerned.",
+        "connections: {prod: {}}\nsteps:\n  - {id: wipe, uses: pg.query, with: {connection: prod, sql: delete from users, read_only: false}}";
+    UNFENCED = "RB0311", "a promotion without a fence",
+        "A promoted standby and an old primary that still runs both take writes, and what one of them took is lost. So a step that shuts the old primary out, and proves it, comes before: a fence. Whether it did is not known when it may be skipped or may fail with `continue_on`. Where there is nothing left to shut out, the step that promotes takes the reason (`without_fence`; a command says `plays: [promote, unfenced]`), which the journal keeps; this is then a warning. `run --ungraceful` is checked as well: where it leaves the fence out, the promotion needs the reason.",
+        "steps:\n  - {id: promote, uses: pg.promote, with: {connection: standby}}";
+    TRAFFIC = "RB0312", "traffic moved before the new server takes writes",
+        "A promotion is asked for, and done some time later. Whoever is sent to the new server before it takes writes sees errors, or writes to a server that is not the primary yet. In a plan that promotes a server, a step that moves a name, a parameter or a secret over runs after a step that wrote a row there and read it again. To show a page of maintenance meanwhile, use the maintenance mode of the application: that is no move of traffic.",
+        "steps:\n  - {id: dns, uses: command.run, with: {argv: [move-dns], plays: [move_traffic]}}\n  - {id: promote, uses: pg.promote, with: {connection: standby}}";
+    UNPROVEN_PRUNE = "RB0313", "old sets removed, and no new one proved",
+        "A runbook that removes backups first proves one, so that a run in which nothing could be restored removes nothing. It is a warning, because `store.prune` counts proven sets only and keeps a floor of them: a runbook that only prunes is right where another one proves.",
+        "steps:\n  - {id: prune, uses: store.prune, with: {store: backups, database: app, keep: {daily: 7}}}";
+    NO_ZONE = "RB0314", "a time without a zone",
+        "`2026-11-20 02:00` is another moment in every zone, and in one zone it can come twice, or never, when the clocks change. A time that a recovery goes by has a zone: `2026-11-20T02:00:00Z`, or with an offset, `2026-11-20T03:00:00+01:00`.",
+        "runbook run pitr.yaml -p target=2026-11-20T02:00:00";
+    UNVERIFIED = "RB0315", "a destructive step that nothing verifies afterwards",
+        "That a step has ended well is what the step believes. After data was removed or overwritten, or a server promoted, another step looks whether all is as it should be: `pg.assert`, `http.check`, `pg.manifest` with a set. It is a warning, because what is removed for good may leave nothing to look at. Steps that change scratch connections only, undos, handlers and the removal of old sets are not concerned.",
+        "steps:\n  - {id: confirm, uses: human.approve, with: {prompt: \"Clean up?\"}}\n  - {id: wipe, uses: pg.query, with: {connection: prod, sql: delete from sessions, read_only: false}}";
+    RTO_IMPOSSIBLE = "RB0316", "an RTO that the runbook's own waits exceed",
+        "The waits on the longest way to the step that restores the service (or reaches the milestone) are certain, and alone they take longer than the objective, so that no run can meet it. Steps that other steps do not wait for do not count.",
+        "objectives: {rto: 10m}\nsteps:\n  - {id: old_ttl, uses: flow.wait, with: {duration: 15m}}";
+    RTO_UNLIKELY = "RB0317", "an RTO that the runbook's own limits of time allow to be missed",
+        "The limits on the longest way to the step that restores the service (or reaches the milestone) add up to more than the objective: each step's `deadline`, else its `timeout`, else the time after which it gives up by itself, waiting for a person included. No step would be stopped, and the objective would be missed. It is a warning: limits are what a step may take, not what it takes. Steps without any limit count for nothing.",
+        "objectives: {rto: 20m}\nsteps:\n  - {id: confirm, uses: human.approve, with: {prompt: \"Go?\", timeout: 30m}}";
+}
+
+codes! {
     /// Why an answer of a person does not count, and problems of `approvers.yaml`.
     approval:
     NOT_LISTED = "RB0490", "an answer of somebody who is not asked",
@@ -322,7 +351,8 @@ codes! {
 }
 
 /// The groups of this crate.
-pub const ALL: [&[CodeInfo]; 4] = [document::ALL, language::ALL, params::ALL, approval::ALL];
+pub const ALL: [&[CodeInfo]; 5] =
+    [document::ALL, language::ALL, params::ALL, safety::ALL, approval::ALL];
 
 #[cfg(test)]
 mod tests {

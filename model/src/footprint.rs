@@ -78,6 +78,9 @@ pub struct Footprint {
     /// It takes at least so long, however well it goes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lasts: Option<Span>,
+    /// It gives up by itself after so long, besides the `timeout` of any step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gives_up_after: Option<Span>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -132,6 +135,7 @@ impl Footprint {
             notifies: false,
             parts: Vec::new(),
             lasts: None,
+            gives_up_after: None,
         }
     }
 
@@ -151,6 +155,13 @@ impl Footprint {
     #[must_use]
     pub fn lasts(mut self, span: Option<Span>) -> Self {
         self.lasts = span;
+        self
+    }
+
+    /// Says after how long it gives up.
+    #[must_use]
+    pub fn gives_up_after(mut self, span: Option<Span>) -> Self {
+        self.gives_up_after = span;
         self
     }
 

@@ -13,11 +13,13 @@ mod include;
 mod input;
 mod load;
 mod milestone;
+mod moment;
 mod names;
 mod order;
 mod outputs;
 mod param;
 mod region;
+mod safety;
 mod schedule;
 mod scope;
 mod sealing;
@@ -97,6 +99,7 @@ struct Header {
     owner: Option<String>,
     labels: IndexMap<String, String>,
     objectives: Objectives,
+    rto_span: Option<SourceSpan>,
     retry: Retry,
     stall_timeout: Option<Span>,
     max_parallel: Option<usize>,

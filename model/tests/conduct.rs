@@ -140,7 +140,14 @@ fn what_a_handler_may_not_do() {
         ),
         (
             &handler("uses: fake.drop, with: {connection: prod}"),
-            &[("RB0286", "fake.drop", "`fake.drop` destroys something in a handler")],
+            &[
+                (
+                    "RB0310",
+                    "fake.drop",
+                    "`a` changes the protected connection `prod`, and no person says so before",
+                ),
+                ("RB0286", "fake.drop", "`fake.drop` destroys something in a handler"),
+            ],
         ),
     ]);
 }

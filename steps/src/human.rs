@@ -10,8 +10,8 @@ use model::footprint::Footprint;
 use model::step_error::StepError;
 use model::units::Span;
 
-fn footprint() -> Footprint {
-    let mut footprint = Footprint::new(Effect::Read, Repeat::Idempotent);
+fn footprint(timeout: Option<Span>) -> Footprint {
+    let mut footprint = Footprint::new(Effect::Read, Repeat::Idempotent).gives_up_after(timeout);
     footprint.waits_for_person = true;
     footprint
 }

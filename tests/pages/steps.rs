@@ -39,8 +39,17 @@ params: {region: {type: string}}
 steps: [{id: promote, uses: flow.pass, with: {values: {in: \"{{ params.region }}\"}}}]
 ";
 
+/// What the rules on safety may ask for before the example.
+const BEFORE: &str = "  - {id: said, uses: human.approve, with: {prompt: Go?}}
+  - id: shut_out
+    uses: command.run
+    with: {argv: [shut-out], plays: [fence, prove_set, prove_writable], idempotent: true}
+";
+/// And after it.
+const AFTER: &str = "  - {id: seen, uses: http.check, with: {url: \"https://app.example.com\"}}\n";
+
 /// The example in a runbook that declares what it names: connections, stores, secrets,
-/// parameters and the steps it refers to.
+/// parameters; and has the steps that it needs around it.
 #[test]
 fn each_example_is_valid_in_a_runbook() {
     let folder = tempfile::tempdir().unwrap();
@@ -78,7 +87,8 @@ fn around(kind: &Value) -> String {
     let stores = footprint["stores"].as_array().into_iter().flatten();
     let stores = stores.map(|name| name.as_str().unwrap().to_owned()).collect();
     section(&mut text, "stores", stores, |_| "{url: \"file:///backups\"}".to_owned());
-    text + "steps:\n" + &example.lines().map(|line| format!("  {line}\n")).collect::<String>()
+    let example: String = example.lines().map(|line| format!("  {line}\n")).collect();
+    text + "steps:\n" + BEFORE + &example + AFTER
 }
 
 /// The names after `prefix` in the templates of `text`.

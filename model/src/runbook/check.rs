@@ -15,7 +15,7 @@ use super::outputs::{evaluated, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
 use super::trial::{Trial, place_of, trial};
-use super::{Runbook, conduct, region};
+use super::{Runbook, conduct, region, safety};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
@@ -48,19 +48,21 @@ pub(super) fn examine(
     let concurrency = conduct::concurrency(&mut names, &expansion.parts[0].bound, problems);
     names.order = written(expansion, problems);
     let mut examining = Examining { names, catalog, target_secrets };
-    let mut steps = Vec::new();
+    let mut steps = Vec::with_capacity(expansion.steps.len());
     let mut told = Told::default();
     for (at, one) in expansion.steps.iter().enumerate() {
         let scope = &scopes[one.part];
         let with_item = one.item.as_ref().map(|item| scope.with_item(item));
         examining.names.enter_step(at);
         let mut found = Vec::new();
-        steps.extend(examining.step(at, with_item.as_ref().unwrap_or(scope), &mut found));
+        steps.push(examining.step(at, with_item.as_ref().unwrap_or(scope), &mut found));
         problems.extend(told.news(one, found));
     }
     report_cycle(expansion, &examining.names.order, problems);
     nothing_to_undo(expansion, problems);
     milestone::check(expansion, problems);
+    safety::check(expansion, &examining.names.order, &steps, problems);
+    let steps: Vec<PlanStep> = steps.into_iter().flatten().collect();
     let complete = steps.len() == expansion.steps.len();
     Examined { steps, complete, used: examining.names.used(), concurrency }
 }
@@ -175,7 +177,10 @@ impl Examining<'_> {
             return None;
         };
         let (version, mut tried) = (facts.version, trial(step, &input, facts, problems));
-        let footprint = tried.footprint.take()?;
+        let mut footprint = tried.footprint.take()?;
+        for span in [&mut footprint.lasts, &mut footprint.gives_up_after] {
+            *span = span.filter(|span| !input.stands_in(*span));
+        }
         self.uses_of(step, &input, &tried, &footprint, problems);
         if !tried.sound {
             return None;

@@ -192,6 +192,10 @@ fn header(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Header {
         owner: fields.read("owner", problems),
         labels: fields.read("labels", problems).unwrap_or_default(),
         objectives: objectives(fields, problems),
+        rto_span: fields
+            .get("objectives")
+            .and_then(|node| node.get("rto"))
+            .map(|rto| rto.span.clone()),
         retry,
         stall_timeout,
         max_parallel: max_parallel(fields, problems),

@@ -145,22 +145,25 @@ fn given_value(
     if filled.is_null() && !param.required {
         return Some(param.default.clone().unwrap_or_default());
     }
-    let read = match &node.value {
+    let filled = match &node.value {
         NodeValue::Scalar(scalar) if template::is_template(&scalar.text) => {
-            param.read_value(&Node::from_json_at(&filled, &node.span))
+            &Node::from_json_at(&filled, &node.span)
         }
-        _ => param.read_value(node),
+        _ => node,
     };
     let problem = |reason: String| {
         let message = format!("the parameter `{name}`: {reason}");
         Diagnostic::error(code::INCLUDED_PARAMS, node.span.clone(), message)
     };
-    match read {
+    match param.read_value(filled) {
         Ok(value) => match param.refusal(&value) {
             None => return Some(value),
             Some(reason) => problems.push(problem(reason)),
         },
-        Err(error) => problems.push(Diagnostic { help: error.help, ..problem(error.message) }),
+        Err(error) => {
+            let code = param.code_of(filled, code::INCLUDED_PARAMS);
+            problems.push(Diagnostic { code, help: error.help, ..problem(error.message) });
+        }
     }
     None
 }

@@ -16,6 +16,7 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Entry, Node, NodeError, NodeValue, Scalar, SourceSpan};
 use crate::template::{self, Reference, Template};
+use crate::units::Span;
 
 /// A step's input as far as the check can fill it.
 pub(super) struct Input {
@@ -77,6 +78,14 @@ impl Input {
     /// When the value at `span` will be known, if it comes from steps.
     pub(super) fn known_after(&self, span: &SourceSpan) -> Option<&str> {
         self.leaves.iter().find(|leaf| leaf.span == *span)?.after.as_deref()
+    }
+
+    /// A value that is not known yet happens to be this span of time in the check.
+    pub(super) fn stands_in(&self, span: Span) -> bool {
+        let unknown = self.leaves.iter().filter(|leaf| leaf.sampled || leaf.after.is_some());
+        let is_span =
+            |node: &Node| node.text().and_then(|text| text.parse::<Span>().ok()) == Some(span);
+        unknown.filter_map(|leaf| node_at(&self.node, &leaf.span)).any(is_span)
     }
 
     /// The values that stand for any value of an open mapping, each with what else they may be.
@@ -207,6 +216,18 @@ impl Filling<'_, '_> {
     fn unfilled(&mut self, node: &Node) -> Node {
         self.input.unfilled.push(node.span.clone());
         node.clone()
+    }
+}
+
+/// The value at `span`.
+fn node_at<'n>(node: &'n Node, span: &SourceSpan) -> Option<&'n Node> {
+    if node.span == *span && node.text().is_some() {
+        return Some(node);
+    }
+    match &node.value {
+        NodeValue::List(items) => items.iter().find_map(|item| node_at(item, span)),
+        NodeValue::Map(entries) => entries.values().find_map(|entry| node_at(&entry.node, span)),
+        NodeValue::Null | NodeValue::Scalar(_) => None,
     }
 }
 

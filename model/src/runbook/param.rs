@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use super::declare::{Declared, Named};
 use super::fields::{Fields, Keys};
-use crate::codes::params as code;
+use super::moment::lacks_zone;
+use crate::codes::{params as code, safety};
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeError, NodeValue, ScalarStyle, SourceSpan};
 use crate::units::{ByteSize, Span};
@@ -158,7 +159,8 @@ impl Param {
         }
         Some(Self {
             kind,
-            required: required.unwrap_or_else(|| fields.get("default").is_none()),
+            // What a broken default would be is not known: any value may stand for it.
+            required: required.unwrap_or(default.is_none()),
             description: fields.read("description", problems),
             env: fields.read("env", problems),
             default,
@@ -188,6 +190,11 @@ impl Param {
     /// Gives it this value, unless the command line gives another.
     pub(super) fn settle(&mut self, value: Value) {
         (self.default, self.required, self.env) = (Some(value), false, None);
+    }
+
+    /// The code of a value that is not of the type.
+    pub(super) fn code_of(&self, node: &Node, otherwise: &'static str) -> &'static str {
+        misfit(self.kind, node, otherwise)
     }
 
     /// Why a value of the right type is not allowed.
@@ -221,6 +228,10 @@ impl Param {
     }
 }
 
+fn misfit(kind: ParamType, node: &Node, otherwise: &'static str) -> &'static str {
+    if kind == ParamType::Timestamp && lacks_zone(node) { safety::NO_ZONE } else { otherwise }
+}
+
 fn value_at(
     kind: ParamType,
     fields: &Fields<'_>,
@@ -234,8 +245,8 @@ fn declared_value(kind: ParamType, node: &Node, problems: &mut Vec<Diagnostic>) 
     match kind.value(node) {
         Ok(value) => Some(value),
         Err(NodeError { span, message, help }) => {
-            problems
-                .push(Diagnostic { help, ..Diagnostic::error(code::DECLARATION, span, message) });
+            let code = misfit(kind, node, code::DECLARATION);
+            problems.push(Diagnostic { help, ..Diagnostic::error(code, span, message) });
             None
         }
     }
@@ -332,9 +343,11 @@ pub(super) fn value_of(
         let message = format!("the parameter `{name}`: {reason}");
         Diagnostic::error(code::INVALID, node.span.clone(), message)
     };
-    let value = declared.value.read_value(node);
-    let value =
-        value.map_err(|error| Diagnostic { help: error.help, ..refused(&error.message) })?;
+    let value = declared.value.read_value(node).map_err(|error| Diagnostic {
+        code: declared.value.code_of(node, code::INVALID),
+        help: error.help,
+        ..refused(&error.message)
+    })?;
     match declared.value.refusal(&value) {
         Some(reason) => Err(refused(&reason)),
         None => Ok(value),
@@ -398,12 +411,11 @@ fn bind_one(
             Box::new(problem.help(format!("give it with `-p {name}=...`")))
         });
     };
-    let value = param.kind.value(&Node::from_json(given)).map_err(|error| {
+    let node = Node::from_json(given);
+    let value = param.kind.value(&node).map_err(|error| {
         let message = format!("the parameter `{name}`: {}", error.message);
-        Box::new(Diagnostic {
-            help: error.help,
-            ..Diagnostic::error(code::INVALID, span.clone(), message)
-        })
+        let code = param.code_of(&node, code::INVALID);
+        Box::new(Diagnostic { help: error.help, ..Diagnostic::error(code, span.clone(), message) })
     })?;
     match param.refusal(&value) {
         None => Ok(value),

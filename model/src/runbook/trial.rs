@@ -6,6 +6,7 @@
 
 use super::facts::{KindFacts, Step as Followed, follow};
 use super::input::{Input, of_rule, of_shape};
+use super::moment;
 use super::outputs::stand_ins;
 use super::step::Step;
 use crate::catalog::InputRefusal;
@@ -61,7 +62,7 @@ pub(super) fn trial(
                 let mut mended = false;
                 for problem in found {
                     let span = trial.node.nearest(&problem.path).span.clone();
-                    let refusal = of_rule(problem, &span, input);
+                    let refusal = trial.timely(&span, of_rule(problem, &span, input), facts);
                     mended |= trial.rule(&span, refusal, step, input, facts, problems);
                 }
                 mended
@@ -117,7 +118,7 @@ impl Trial {
         let key = error.message.split('`').nth(1).unwrap_or_default().to_owned();
         let unknown = error.message.starts_with("unknown key");
         let missing = error.message.ends_with("is missing");
-        let refusal = of_shape(error, step, input);
+        let refusal = self.timely(&span, of_shape(error, step, input), facts);
         if let Some(at) = self.waiting.iter().position(|one| one.span == span) {
             return self.advance(at, refusal, problems);
         }
@@ -134,6 +135,16 @@ impl Trial {
             (true, _) => remove(&mut self.node, &span),
             (_, true) => self.insert(&span, &key, facts),
             _ => self.replace(&span, facts),
+        }
+    }
+
+    /// The refusal; where a time lacks its zone, one that says so.
+    fn timely(&self, span: &SourceSpan, refusal: Diagnostic, facts: &KindFacts<'_>) -> Diagnostic {
+        let found = path_to(&self.node, span).filter(|path| moment::is_time(&facts.input, path));
+        let node = found.map(|path| self.node.nearest(&path));
+        match node.filter(|node| moment::lacks_zone(node)) {
+            Some(node) => moment::zoneless(node, refusal),
+            None => refusal,
         }
     }
 

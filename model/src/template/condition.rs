@@ -60,6 +60,14 @@ impl<'text> Condition<'text> {
         CALL.captures_iter(self.text).filter_map(|call| call.get(2)).map(|id| id.as_str()).collect()
     }
 
+    /// The steps that must have succeeded, as far as its calls of `succeeded('...')` tell.
+    pub fn succeeded_steps(&self) -> Vec<&'text str> {
+        let calls = CALL.captures_iter(self.text);
+        let asks = |call: &regex::Captures<'_>| &call[1] == "succeeded";
+        let calls = calls.filter(|call| call.get(1).is_some() && asks(call));
+        calls.filter_map(|call| call.get(2)).map(|id| id.as_str()).collect()
+    }
+
     /// It calls `failed()` or `always()`, so its step may start although something failed.
     pub fn runs_after_failure(&self) -> bool {
         let mut functions = CALL.captures_iter(self.text).filter_map(|call| call.get(1));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::catalog::{Catalog, InputProblem, InputRefusal, StepKind};
 use model::effect::{Effect, Repeat};
-use model::footprint::Footprint;
+use model::footprint::{Footprint, Part};
 use model::node::Node;
 use model::node_de;
 use model::secret::SecretText;
@@ -237,6 +237,50 @@ static FETCH: Fake<Fetch> = Fake {
     look: |input| Ok(Footprint::new(Effect::Read, Repeat::Idempotent).endpoint(&input.url)),
 };
 
+/// A step that is what it says.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Play {
+    #[serde(default)]
+    plays: Vec<Part>,
+    #[serde(default = "harmless")]
+    effect: Effect,
+    /// The connection that it changes.
+    changes: Option<String>,
+    lasts: Option<Span>,
+    gives_up_after: Option<Span>,
+    #[schemars(with = "Option<String>", extend("format" = "date-time"))]
+    until: Option<jiff::Timestamp>,
+}
+
+fn harmless() -> Effect {
+    Effect::Read
+}
+
+static PLAY: Fake<Play> = Fake {
+    name: "fake.play",
+    example: || json!({"lasts": "1h"}),
+    output: || schema_for!(Played),
+    look: |input| {
+        let footprint = Footprint::new(input.effect, Repeat::Idempotent)
+            .lasts(input.lasts)
+            .gives_up_after(input.gives_up_after)
+            .reads(input.until.map_or_else(String::new, |until| until.to_string()));
+        let footprint =
+            input.plays.iter().fold(footprint, |footprint, part| footprint.plays(*part));
+        Ok(match &input.changes {
+            Some(connection) => footprint.writes_connection(connection),
+            None => footprint,
+        })
+    },
+};
+
+#[expect(dead_code, reason = "only its schema is used")]
+#[derive(JsonSchema)]
+struct Played {
+    lasts: String,
+}
+
 #[derive(JsonSchema)]
 struct Empty {}
 
@@ -253,6 +297,7 @@ impl Catalog for Kinds {
             "fake.approve" => Some(&APPROVE),
             "fake.drop" => Some(&DROP),
             "fake.fetch" => Some(&FETCH),
+            "fake.play" => Some(&PLAY),
             _ => None,
         }
     }
@@ -266,6 +311,7 @@ impl Catalog for Kinds {
             "fake.approve",
             "fake.drop",
             "fake.fetch",
+            "fake.play",
         ]
     }
 }

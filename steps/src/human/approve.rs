@@ -92,8 +92,8 @@ impl Step for Approve {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    fn footprint(_input: &Input) -> Footprint {
-        super::footprint()
+    fn footprint(Input(question): &Input) -> Footprint {
+        super::footprint(question.timeout)
     }
 
     fn example() -> Output {

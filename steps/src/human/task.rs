@@ -109,8 +109,8 @@ impl Step for Task {
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
-    fn footprint(_input: &Input) -> Footprint {
-        super::footprint()
+    fn footprint(Input(list): &Input) -> Footprint {
+        super::footprint(list.timeout)
     }
 
     fn example() -> Output {

@@ -207,6 +207,7 @@ impl Step for WaitReady {
 
     fn footprint(input: &Input) -> Footprint {
         Footprint::new(Effect::Read, Repeat::Idempotent)
+            .gives_up_after(Some(input.timeout))
             .reads_connection(&input.connection)
             .reads(format!("whether the server of `{}` is ready", input.connection))
     }
