@@ -27,6 +27,8 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::manifest::Compare>::new(),
     &Typed::<pg::verify::VerifyBackup>::new(),
     &Typed::<pg::restore::RestoreDatabase>::new(),
+    &Typed::<pg::restore_table::RestoreTable>::new(),
+    &Typed::<pg::swap_back::SwapBack>::new(),
     &Typed::<pg::create_database::CreateDatabase>::new(),
     &Typed::<pg::drop_database::DropDatabase>::new(),
     &Typed::<pg::query::Query>::new(),

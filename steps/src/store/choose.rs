@@ -7,7 +7,7 @@ use engine::context::StepContext;
 use jiff::Timestamp;
 use model::proof::Level;
 use model::set::SetId;
-use model::set::manifest::Scope;
+use model::set::manifest::{Scope, TableName};
 use model::step_error::StepError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::MapAccessDeserializer;
@@ -109,6 +109,16 @@ pub struct Choice<'a> {
 impl Choice<'_> {
     /// Finds the set. What it passed over is written to the step's log.
     pub async fn make(&self, store: &dyn Store, ctx: &StepContext) -> Result<LoadedSet, StepError> {
+        self.make_for(&[], store, ctx).await
+    }
+
+    /// The same for who wants these tables only: a set of some tables that holds them counts, too.
+    pub async fn make_for(
+        &self,
+        tables: &[TableName],
+        store: &dyn Store,
+        ctx: &StepContext,
+    ) -> Result<LoadedSet, StepError> {
         if let (Some(database), Backup::Id(set)) = (self.database, self.backup) {
             return load(store, database, set).await.map_err(|error| match error {
                 super::StoreError::Missing { .. } => self.none(store, &[]),
@@ -121,7 +131,7 @@ impl Choice<'_> {
             ctx.log(format!("`{}` is passed over: {}", broken.folder, broken.why));
         }
         self.check_one_database(&found.sets)?;
-        let fits = |set: &&StoredSet| self.fits(set);
+        let fits = |set: &&StoredSet| self.fits(set, tables);
         let chosen = found.sets.iter().find(fits).ok_or_else(|| self.none(store, &found.sets))?;
         for newer in found.sets.iter().take_while(|set| set.facts.set != chosen.facts.set) {
             ctx.log(format!(
@@ -134,14 +144,14 @@ impl Choice<'_> {
         Ok(load(store, &chosen.database, &chosen.facts.set).await?)
     }
 
-    fn fits(&self, set: &StoredSet) -> bool {
+    fn fits(&self, set: &StoredSet, tables: &[TableName]) -> bool {
         let in_time = match self.backup {
             Backup::Id(id) => return set.facts.set == *id,
             Backup::Latest => true,
             Backup::Before(time) => set.facts.taken < *time,
         };
         let proven = self.proven_at.is_none() || set.facts.proven;
-        in_time && proven && set.facts.scope == Scope::Full
+        in_time && proven && covers(&set.facts.scope, tables)
     }
 
     fn check_one_database(&self, sets: &[StoredSet]) -> Result<(), StepError> {
@@ -166,6 +176,15 @@ impl Choice<'_> {
         }
         StepError::permanent("RB0610", format!("no set{of} in `{place}` fits `{}`", self.backup))
             .hint("`runbook backups list` shows the sets of a store")
+    }
+}
+
+/// Whether a set of that scope holds the tables; every one of the database, when none is named.
+fn covers(scope: &Scope, tables: &[TableName]) -> bool {
+    match scope {
+        Scope::Full => true,
+        Scope::Tables(held) => !tables.is_empty() && tables.iter().all(|it| held.contains(it)),
+        Scope::Definitions => false,
     }
 }
 

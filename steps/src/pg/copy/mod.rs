@@ -4,6 +4,7 @@
 mod digest;
 mod open_set;
 mod pack;
+mod parts;
 mod place;
 mod rows_in;
 mod rows_out;
@@ -11,9 +12,10 @@ mod unpack;
 
 pub(super) use self::digest::hash_rows;
 pub(super) use self::open_set::OpenSet;
+pub(super) use self::parts::CopyParts;
 pub(super) use self::pack::{Packed, Packing, pack_rows, pack_stream};
 pub(super) use self::place::Place;
-pub(super) use self::rows_in::restore_rows;
+pub(super) use self::rows_in::receive;
 pub(super) use self::rows_out::RowSource;
 pub(super) use self::unpack::{
     Checked, Fault, read_rows, read_text, read_through, save, send_text,

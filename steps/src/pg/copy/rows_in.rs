@@ -14,7 +14,7 @@ use crate::pg::connection::Session;
 use crate::pg::sql;
 
 /// Copies the rows of one object into its table; nothing of it stays when the object is damaged.
-pub(in crate::pg) async fn restore_rows(
+pub(super) async fn restore_rows(
     session: &Session,
     table: &Table,
     from: &OpenSet<'_>,
@@ -42,9 +42,9 @@ pub(in crate::pg) async fn restore_rows(
     session.execute_all(&what, "COMMIT").await
 }
 
-/// A table of one object is emptied in the same transaction, so that its rows may be written
+/// Copies batches of rows into a table; gives their number. A table of one object is emptied in the same transaction, so that its rows may be written
 /// frozen and need no vacuum.
-async fn receive(
+pub(in crate::pg) async fn receive(
     session: &Session,
     table: &Table,
     what: &str,

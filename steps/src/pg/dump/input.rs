@@ -184,7 +184,7 @@ impl Input {
 }
 
 /// `schema.table`, or a table of `public`.
-fn table_name(text: &str) -> TableName {
+pub(in crate::pg) fn table_name(text: &str) -> TableName {
     match text.split_once('.') {
         Some((schema, name)) => TableName::new(schema, name),
         None => TableName::new("public", text),

@@ -23,6 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::input::Input;
+pub(super) use self::input::table_name;
 use super::target::Target;
 use crate::store::{self, Store, StoreError};
 

@@ -1,18 +1,14 @@
 //! A set into an empty database: definitions, rows, sequences, large objects, the rest.
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
 use engine::context::StepContext;
-use futures_util::future::try_join_all;
-use model::set::manifest::{File, FileKind, Format, Scope, Table};
+use model::set::manifest::{FileKind, Format, Scope};
 use model::step_error::StepError;
 use tokio::sync::mpsc;
 
 use super::stage::{Staged, stage, stage_dump};
 use super::{partial, partitions};
 use crate::pg::connection::connect_pinned;
-use crate::pg::copy::{Fault, OpenSet, restore_rows, send_text};
+use crate::pg::copy::{CopyParts, Fault, OpenSet, send_text};
 use crate::pg::meter::Meter;
 use crate::pg::programs::{self, conninfo};
 use crate::pg::settings;
@@ -162,37 +158,15 @@ impl Restore<'_> {
     }
 
     async fn rows(&self, meter: &Meter) -> Result<(), StepError> {
-        let manifest = &self.from.set.manifest;
-        let file = |path: &str| manifest.files.iter().find(|file| file.path == path);
-        let mut parts = Vec::new();
-        for table in &manifest.contents.tables {
-            for part in &table.parts {
-                let missing = || {
-                    let message = format!("the manifest has no entry for `{}`", part.file);
-                    StepError::permanent("RB0614", message)
-                };
-                parts.push((table, file(&part.file).ok_or_else(missing)?));
-            }
-        }
-        parts.sort_by_key(|(_, file)| std::cmp::Reverse(file.bytes));
-        let parts = Mutex::new(VecDeque::from(parts));
-        try_join_all((0..self.options.jobs).map(|_| self.copy_parts(&parts, meter))).await?;
-        Ok(())
-    }
-
-    async fn copy_parts(
-        &self,
-        parts: &Mutex<VecDeque<(&Table, &File)>>,
-        meter: &Meter,
-    ) -> Result<(), StepError> {
-        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let session = connect_pinned(self.ctx, self.target).await?;
-        while let Some((table, file)) = next() {
-            restore_rows(&session, table, self.from, file).await?;
-            meter.add(&format!("restore `{}`", table.table_name()), file.bytes);
-        }
-        session.close().await;
-        Ok(())
+        let tables = self.from.set.manifest.contents.tables.iter();
+        let copy = CopyParts {
+            ctx: self.ctx,
+            target: self.target,
+            from: self.from,
+            jobs: self.options.jobs,
+            meter,
+        };
+        copy.run(tables.map(|table| (table, table))).await
     }
 
     async fn sequences(&self) -> Result<(), StepError> {

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use self::apply::{Options, Restore};
 pub use self::input::Input;
 use self::scratch::Scratch;
-pub(super) use self::stage::{stage, stage_dump};
+pub(super) use self::stage::{Staged, stage, stage_dump};
 use super::connection::{Session, connect};
 use super::copy::OpenSet;
 use super::target::Target;
