@@ -9,6 +9,7 @@ mod backup;
 mod language;
 mod measure;
 mod scheduling;
+mod table;
 
 use measure::Section;
 
@@ -18,10 +19,11 @@ type Measured = fn() -> Section;
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    let all: [(&str, Measured); 3] = [
+    let all: [(&str, Measured); 4] = [
         ("language", language::section),
         ("scheduling", scheduling::section),
         ("backup", backup::section),
+        ("table", table::section),
     ];
     let chosen =
         all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));

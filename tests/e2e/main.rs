@@ -21,6 +21,7 @@ mod plan;
 mod said;
 mod shipped;
 mod stages;
+mod table_restore;
 mod terminal;
 mod tmux;
 mod variants;

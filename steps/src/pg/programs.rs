@@ -237,6 +237,9 @@ fn failed(exit: &Exit) -> StepError {
     let error = if gave_up || says(&["lock timeout", "could not obtain lock"]) {
         StepError::transient("RB0508", message)
             .hint("another session holds the lock or waits for it: see `pg_locks`")
+    } else if says(&["deadlock detected"]) {
+        // `pg_restore --jobs` may meet itself: two indexes of one table with more to say of each.
+        StepError::transient("RB0506", message)
     } else if says(&["authentication failed", "no password supplied", "pg_hba.conf"]) {
         StepError::needs_operator("RB0502", message)
     } else if says(&["permission denied", "must be owner", "must be superuser"]) {

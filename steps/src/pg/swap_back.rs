@@ -171,7 +171,11 @@ impl Step for SwapBack {
         let back = Back { input, ctx, target, names: input.names() };
         let done = async {
             let kept = back.find(&session).await?;
-            if input.release { back.release(&session, kept).await } else { back.swap(&session, kept).await }
+            if input.release {
+                back.release(&session, kept).await
+            } else {
+                back.swap(&session, kept).await
+            }
         };
         let output = tokio::select! {
             biased;
@@ -308,11 +312,7 @@ impl Back<'_> {
     }
 
     /// Copies what is replaced, under a name for the time being.
-    async fn put_aside(
-        &self,
-        session: &Session,
-        live: &Live,
-    ) -> Result<TableName, StepError> {
+    async fn put_aside(&self, session: &Session, live: &Live) -> Result<TableName, StepError> {
         self.ctx.log(format!("rows of `{}` were changed since; they are kept", live.name));
         let name = TableName::new(&live.name.schema, format!("rb_aside_{}", live.oid));
         keep(session, live, &name).await?;
@@ -358,7 +358,6 @@ async fn check_columns(session: &Session, live: &Live, kept: &Kept) -> Result<()
         return Ok(());
     }
     let why = format!("its columns are not those of `{}` any more", kept.name);
-    Err(unsupported(&live.name, &why).hint(
-        "bring the rows over by SQL from the table that keeps them; nothing was changed",
-    ))
+    Err(unsupported(&live.name, &why)
+        .hint("bring the rows over by SQL from the table that keeps them; nothing was changed"))
 }

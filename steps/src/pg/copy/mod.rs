@@ -12,8 +12,8 @@ mod unpack;
 
 pub(super) use self::digest::hash_rows;
 pub(super) use self::open_set::OpenSet;
-pub(super) use self::parts::CopyParts;
 pub(super) use self::pack::{Packed, Packing, pack_rows, pack_stream};
+pub(super) use self::parts::CopyParts;
 pub(super) use self::place::Place;
 pub(super) use self::rows_in::receive;
 pub(super) use self::rows_out::RowSource;

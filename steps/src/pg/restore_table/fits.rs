@@ -9,8 +9,7 @@ use super::live::{Column, Live};
 
 /// The table of the set, when its rows go into `live` as they are.
 pub(super) fn table_for(manifest: &Manifest, live: &Live) -> Result<Table, StepError> {
-    let found =
-        manifest.contents.tables.iter().find(|table| table.table_name() == live.name);
+    let found = manifest.contents.tables.iter().find(|table| table.table_name() == live.name);
     let table = found.ok_or_else(|| unfit(manifest, live, "holds no such table"))?;
     if table.data == TableData::None {
         let name = live.name.to_string();
@@ -53,8 +52,7 @@ fn other_type(manifest: &Manifest, live: &Live, column: &Column) -> Option<Strin
 }
 
 fn unfit(manifest: &Manifest, live: &Live, why: &str) -> StepError {
-    let message =
-        format!("set `{}` does not fit table `{}`: it {why}", manifest.set, live.name);
+    let message = format!("set `{}` does not fit table `{}`: it {why}", manifest.set, live.name);
     StepError::permanent("RB0532", message).hint(
         "choose a set of the table as it is now, or restore the set aside with `pg.restore` and \
          bring the rows over by SQL; nothing was changed",

@@ -82,8 +82,8 @@ pub struct Input {
     /// of the step's own.
     #[serde(default)]
     pub staging: Option<String>,
-    /// With `swap`: refuses to remove more rows that only the table has, because whoever approved
-    /// was shown no more.
+    /// Refuses to remove more rows that only the tables have, because whoever approved
+    /// was shown no more. `merge` removes none.
     #[serde(default)]
     pub removes_at_most: Option<u64>,
     /// The system identifier that the target server must have.
@@ -148,10 +148,7 @@ pub(in crate::pg) fn table_problems(
 }
 
 /// The tables that are named, each once.
-pub(in crate::pg) fn table_names(
-    table: Option<&str>,
-    tables: Option<&[String]>,
-) -> Vec<TableName> {
+pub(in crate::pg) fn table_names(table: Option<&str>, tables: Option<&[String]>) -> Vec<TableName> {
     let texts = table.into_iter().chain(tables.unwrap_or_default().iter().map(String::as_str));
     let mut names: Vec<TableName> = texts.map(table_name).collect();
     names.sort();
@@ -173,10 +170,6 @@ impl Input {
         if !self.staging.as_ref().is_none_or(is_schema) {
             let message = "a schema's name has 1 to 63 bytes and does not begin with `pg_`";
             problems.push(InputProblem::at("staging", message));
-        }
-        if self.removes_at_most.is_some() && self.mode != Mode::Swap {
-            let message = "only mode `swap` removes rows";
-            problems.push(InputProblem::at("removes_at_most", message));
         }
         if self.lock_timeout.duration().is_zero() {
             let message = "without a limit the step could keep everybody waiting";

@@ -74,8 +74,9 @@ impl Kept {
             })?;
         let comment: Option<String> = found.and_then(|row| row.get(0));
         let mark = comment.and_then(|comment| serde_json::from_str::<Mark>(&comment).ok());
-        let ours =
-            mark.filter(|mark| mark.table == table.to_string() && mark.runbook.eq_ignore_ascii_case(run));
+        let ours = mark.filter(|mark| {
+            mark.table == table.to_string() && mark.runbook.eq_ignore_ascii_case(run)
+        });
         Ok(ours.map(|mark| Self { name, mark }))
     }
 
@@ -136,9 +137,9 @@ async fn withdrawn(session: &Session, what: &str, name: &TableName) -> Result<St
     let rows = session.query(grantees, &[&name.schema, &name.name]).await;
     let rows = rows.map_err(|error| classify::statement(what, &error))?;
     let kept = sql::qualified(&name.schema, &name.name);
-    let revoke = rows.iter().map(|row| {
-        format!("REVOKE ALL ON TABLE {kept} FROM {}", row.get::<_, String>(0))
-    });
+    let revoke = rows
+        .iter()
+        .map(|row| format!("REVOKE ALL ON TABLE {kept} FROM {}", row.get::<_, String>(0)));
     Ok(revoke.collect::<Vec<_>>().join("; "))
 }
 

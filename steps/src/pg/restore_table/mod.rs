@@ -107,7 +107,8 @@ impl Step for RestoreTable {
             .lock(format!("ACCESS SHARE on {names} while rows are compared"));
         let schema = input.staging.as_deref().unwrap_or("rb_staging_...");
         if !input.exchanges() {
-            return footprint.writes(format!("staging schema `{schema}` on `{}`", input.connection));
+            return footprint
+                .writes(format!("staging schema `{schema}` on `{}`", input.connection));
         }
         let footprint = footprint
             .writes(format!("rows of {names} in the database of `{}`", input.connection))
@@ -118,7 +119,8 @@ impl Step for RestoreTable {
         if !input.refresh {
             return footprint;
         }
-        footprint.lock("ACCESS EXCLUSIVE on materialized views that read them, from their refresh on")
+        footprint
+            .lock("ACCESS EXCLUSIVE on materialized views that read them, from their refresh on")
     }
 
     fn example() -> Output {

@@ -77,10 +77,10 @@ fn size(bytes: u64) -> ByteSize {
 pub(super) fn refuse(need: Need, free: Option<u64>) -> Result<(), StepError> {
     match free {
         Some(free) if free < need.total() => {
-            let message =
-                format!("this {}, and {} are free", need.words(), size(free));
-            Err(StepError::needs_operator("RB0536", message)
-                .hint("free disk space on the server, or restore aside on another; nothing was done"))
+            let message = format!("this {}, and {} are free", need.words(), size(free));
+            Err(StepError::needs_operator("RB0536", message).hint(
+                "free disk space on the server, or restore aside on another; nothing was done",
+            ))
         }
         _ => Ok(()),
     }

@@ -122,8 +122,7 @@ impl Load<'_> {
     async fn fill(&self, session: &Session, wanted: &[Wanted]) -> Result<(), StepError> {
         self.ctx.record(FACT, self.schema).await?;
         let schema = sql::identifier(self.schema);
-        let create =
-            format!("CREATE SCHEMA {schema}; {}", self.comment(wanted, false));
+        let create = format!("CREATE SCHEMA {schema}; {}", self.comment(wanted, false));
         session.execute_all(&format!("create schema `{}`", self.schema), &create).await?;
         for one in wanted {
             let create = format!(
@@ -260,11 +259,7 @@ pub(super) async fn discard(ctx: &StepContext, target: &Target, schema: &str) {
 }
 
 /// Drops what other runs left whose lease has ended.
-async fn drop_expired(
-    ctx: &StepContext,
-    session: &Session,
-    own: &str,
-) -> Result<(), StepError> {
+async fn drop_expired(ctx: &StepContext, session: &Session, own: &str) -> Result<(), StepError> {
     let sql = "SELECT nspname::text, obj_description(oid, 'pg_namespace') FROM pg_namespace
                WHERE nspname ~ '^rb_staging_' AND nspname <> $1";
     let rows = session.query(sql, &[&own]).await;

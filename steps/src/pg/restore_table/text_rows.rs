@@ -212,7 +212,8 @@ fn check_columns(table: &Table, found: Option<&[String]>) -> Result<(), StepErro
 }
 
 fn other_text(table: &Table, why: &str) -> StepError {
-    let message = format!("the dump does not hold `{}` as its manifest says: {why}", table.table_name());
+    let message =
+        format!("the dump does not hold `{}` as its manifest says: {why}", table.table_name());
     StepError::permanent("RB0613", message).hint("restore from another set, and take a new backup")
 }
 

@@ -322,7 +322,7 @@ impl<'a> Work<'a> {
 
     fn refuse_more(&self, only_here: u64) -> Result<(), StepError> {
         match self.input.removes_at_most {
-            Some(shown) if only_here > shown => {
+            Some(shown) if self.input.mode == Mode::Swap && only_here > shown => {
                 let message = format!(
                     "{only_here} rows are only in the tables and would be removed, where at most \
                      {shown} may be"
