@@ -21,7 +21,6 @@ mod plan;
 mod said;
 mod shipped;
 mod stages;
-mod table_restore;
 mod terminal;
 mod tmux;
 mod variants;

@@ -126,7 +126,7 @@ impl Rule {
         let rows = session.query(&shown, &[]).await;
         let rows = rows.map_err(|error| classify::statement(&self.words, &error))?;
         let rows: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let message = format!("{}: {} rows, such as {}", self.words, count, rows.join(" "));
+        let message = format!("{}: {} in all, such as {}", self.words, count, rows.join(" "));
         Err(StepError::permanent("RB0534", message).hint(
             "restore the tables that refer to each other in one step (`tables`), use `merge`, or \
              take care of these rows first; nothing was changed",

@@ -144,9 +144,7 @@ impl Live {
 fn refuse(name: &TableName, row: &Row) -> Result<(), StepError> {
     let kind: &str = row.get("kind");
     let why = match kind {
-        "p" => {
-            Some("it is partitioned: name its partitions' rows through the whole set".to_owned())
-        }
+        "p" => Some("it is partitioned".to_owned()),
         "f" => Some("it is a foreign table, its rows are elsewhere".to_owned()),
         "v" | "m" => Some("it is a view, it has no rows of its own".to_owned()),
         _ if row.get("partition") => Some("it is a partition of another table".to_owned()),

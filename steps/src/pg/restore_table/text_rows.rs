@@ -7,7 +7,7 @@
 use bytes::{Bytes, BytesMut};
 use model::set::manifest::{FileKind, Format, Table};
 use model::step_error::StepError;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::staging::Load;
 use crate::pg::connection::connect_pinned;
@@ -38,6 +38,8 @@ struct Block {
     place: Place,
     /// The columns, once the block began.
     columns: Option<Vec<String>>,
+    /// The encoding of the text, as it says itself.
+    encoding: Option<String>,
     /// The start of a line whose end has not come yet.
     line: Vec<u8>,
 }
@@ -45,7 +47,8 @@ struct Block {
 impl Block {
     fn of(table: &Table) -> Self {
         let (schema, name) = (table.schema.clone(), table.name.clone());
-        Self { schema, name, place: Place::Outside, columns: None, line: Vec::new() }
+        let (columns, encoding, line) = (None, None, Vec::new());
+        Self { schema, name, place: Place::Outside, columns, encoding, line }
     }
 
     /// The rows in the next piece of the text.
@@ -72,6 +75,8 @@ impl Block {
                     if is_ours {
                         self.columns = Some(columns);
                     }
+                } else if let Some(encoding) = encoding(line) {
+                    self.encoding = Some(encoding);
                 }
                 false
             }
@@ -99,6 +104,13 @@ fn heading(line: &[u8]) -> Option<(String, String, Vec<String>)> {
         columns.push(identifier(&mut rest)?);
     }
     (rest == ") FROM stdin;\n").then_some((schema, name, columns))
+}
+
+/// The encoding of `SET client_encoding = 'UTF8';`.
+fn encoding(line: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(line).ok()?;
+    let name = text.strip_prefix("SET client_encoding = '")?.strip_suffix("';\n")?;
+    Some(name.to_owned())
 }
 
 /// Takes one identifier from the front, quoted or not.
@@ -132,17 +144,22 @@ pub(super) async fn load(
 ) -> Result<(), StepError> {
     let what = format!("restore `{}`", table.table_name());
     let session = connect_pinned(work.ctx, work.target).await?;
-    // The programs write the encoding of the database they read.
-    let encoding = sql::literal(&work.from.set.manifest.server.encoding);
-    let begin = format!("SET client_encoding = {encoding}; BEGIN");
-    session.execute_all(&what, &begin).await?;
+    session.execute_all(&what, "BEGIN").await?;
     let (text, printed) = mpsc::channel(WAITING);
     let (rows, batches) = mpsc::channel(WAITING);
     let mut block = Block::of(table);
+    let (says, said) = oneshot::channel::<Option<String>>();
+    let receiving = async {
+        if let Ok(Some(encoding)) = said.await {
+            let set = format!("SET client_encoding = {}", sql::literal(&encoding));
+            session.execute_all(&what, &set).await?;
+        }
+        receive(&session, to, &what, batches).await
+    };
     let (read, sent, received) = tokio::join!(
         Box::pin(print(work, table, archive, text)),
-        pick(&mut block, printed, rows, work.meter),
-        receive(&session, to, &what, batches)
+        pick(&mut block, printed, (says, rows), work.meter),
+        receiving
     );
     read?;
     let received = received?;
@@ -182,16 +199,19 @@ async fn print(
     }
 }
 
-/// Hands the rows of the block on; gives their number.
+/// Hands the rows of the block on, the encoding of the text first; gives their number.
 async fn pick(
     block: &mut Block,
     mut printed: mpsc::Receiver<Bytes>,
-    rows: mpsc::Sender<Bytes>,
+    (says, rows): (oneshot::Sender<Option<String>>, mpsc::Sender<Bytes>),
     meter: &Meter,
 ) -> u64 {
-    let mut count = 0;
+    let (mut count, mut says) = (0, Some(says));
     while let Some(chunk) = printed.recv().await {
         let batch = block.take(&chunk);
+        if let Some(says) = says.take_if(|_| block.columns.is_some()) {
+            says.send(block.encoding.clone()).ok();
+        }
         meter.add("read the dump", chunk.len() as u64);
         count += batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
         if !batch.is_empty() && rows.send(batch).await.is_err() {
@@ -246,7 +266,7 @@ mod tests {
         }
     }
 
-    const TEXT: &str = "SET x = 1;\n\
+    const TEXT: &str = "SET client_encoding = 'LATIN1';\n\
         COPY public.orders (id, \"a \"\"b\"\"\") FROM stdin;\n9\tno\n\\.\n\
         COPY public.\"Orders\" (id, \"a \"\"b\"\"\") FROM stdin;\n1\tCOPY public.\"Orders\" (id) FROM stdin;\n\
         2\t\\\\.\n\\.\n\nCOPY a.\"Orders\" (id) FROM stdin;\n8\n\\.\n";
@@ -260,6 +280,7 @@ mod tests {
             let expected = "1\tCOPY public.\"Orders\" (id) FROM stdin;\n2\t\\\\.\n";
             assert_eq!(String::from_utf8(rows).unwrap(), expected, "{size}");
             assert_eq!(block.columns.unwrap(), ["id", "a \"b\""]);
+            assert_eq!(block.encoding.unwrap(), "LATIN1");
         }
     }
 
