@@ -73,9 +73,9 @@ impl Bench {
         &self,
         set: &str,
         mode: &str,
-        more: Value,
+        keys: Value,
     ) -> Result<Value, StepError> {
-        run("pg.restore_table", &orders(set, mode, more), &context(&self.host, mode)).await
+        run("pg.restore_table", &orders(set, mode, keys), &context(&self.host, mode)).await
     }
 
     /// Brings the former rows of `app.Orders` back.
@@ -153,10 +153,10 @@ fn host(url: &str, cluster: &Cluster, folder: &Path) -> MemoryHost {
 }
 
 /// `with` of a restore of `app.Orders`.
-pub(crate) fn orders(set: &str, mode: &str, more: Value) -> Value {
+pub(crate) fn orders(set: &str, mode: &str, keys: Value) -> Value {
     let mut with = json!({"connection": "prod", "store": "backups", "backup": set,
         "table": "app.Orders", "mode": mode, "jobs": 2});
-    add(&mut with, more);
+    add(&mut with, keys);
     with
 }
 

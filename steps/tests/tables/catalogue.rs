@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use crate::bench::{ACCIDENT, Bench, SHOP, context, run};
 
 /// Every object that has to do with the orders, with what hangs on it, by object id.
-const OBJECTS: &str = r#"
+const OBJECTS: &str = r"
     SELECT c.oid, c.relname, c.relfilenode, c.relacl, c.reloptions, c.relreplident, c.relrowsecurity
       FROM pg_class c WHERE c.relname !~ '__rb_' AND c.relnamespace = 'app'::regnamespace
-        AND c.relkind <> 'm' AND c.relname <> 'totals of'"#;
+        AND c.relkind <> 'm' AND c.relname <> 'totals of'";
 
 const HANGING: &str = r#"
     SELECT t.oid::text, tgname, tgenabled::text FROM pg_trigger t UNION ALL
@@ -72,17 +72,18 @@ async fn a_publication_of_all_tables_sends_the_exchange_and_not_the_kept_rows() 
         SELECT pg_create_logical_replication_slot('subscriber', 'pgoutput')",
     );
     bench.restore(&set, "swap", json!({})).await.unwrap();
-    let sent = |what: &str| {
+    let changes = |what: &str| {
         format!(
             "SELECT count(*) FROM pg_logical_slot_peek_binary_changes('subscriber', NULL, NULL,
                'proto_version', '1', 'publication_names', 'everything')
              WHERE {what}"
         )
     };
-    let named = |name: &str| sent(&format!("position('{name}'::bytea in data) > 0"));
+    let named = |name: &str| changes(&format!("position('{name}'::bytea in data) > 0"));
     assert_eq!(bench.ask(&named("__rb_")), ["0"], "a subscriber has no such table");
     assert_eq!(bench.ask(&named("Orders")), ["1"], "the table itself is described");
-    let rows = |letter: &str| bench.ask(&sent(&format!("get_byte(data, 0) = ascii('{letter}')")));
+    let rows =
+        |letter: &str| bench.ask(&changes(&format!("get_byte(data, 0) = ascii('{letter}')")));
     assert_eq!((rows("D"), rows("I")), (vec!["4".to_owned()], vec!["5".to_owned()]));
     let logged = "SELECT relpersistence FROM pg_class WHERE relname ~ '__rb_'";
     assert_eq!(bench.ask(logged), ["p"], "a crash does not empty it");

@@ -27,9 +27,9 @@ async fn a_lock_that_is_not_granted_changes_nothing_and_names_who_holds_it() {
     holder.args(["--no-psqlrc", "--dbname=shop", "--command"]);
     let hold = r#"BEGIN; LOCK TABLE app."Orders" IN ROW EXCLUSIVE MODE; SELECT pg_sleep(600)"#;
     let mut holder = holder.arg(hold).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let held = "SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' AND granted
+    let has_it = "SELECT count(*) FROM pg_locks WHERE mode = 'RowExclusiveLock' AND granted
         AND relation = 'app.\"Orders\"'::regclass";
-    while bench.ask(held) != ["1"] {
+    while bench.ask(has_it) != ["1"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let error = bench.restore(&set, "swap", json!({"lock_timeout": "200ms"})).await.unwrap_err();
@@ -48,9 +48,9 @@ async fn readers_go_on_while_the_rows_are_exchanged() {
     reader.args(["--no-psqlrc", "--dbname=shop", "--command"]);
     let read = r#"BEGIN; SELECT count(*) FROM app."Orders"; SELECT pg_sleep(600)"#;
     let mut reader = reader.arg(read).stdout(std::process::Stdio::null()).spawn().unwrap();
-    let held = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock' AND granted
+    let has_it = "SELECT count(*) FROM pg_locks WHERE mode = 'AccessShareLock' AND granted
         AND relation = 'app.\"Orders\"'::regclass";
-    while bench.ask(held) != ["1"] {
+    while bench.ask(has_it) != ["1"] {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     bench.restore(&set, "swap", json!({"lock_timeout": "1s"})).await.unwrap();

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::bench::{ACCIDENT, Bench, SHOP, context, run};
 
 /// The code of a restore that is refused; nothing is left of it.
-async fn refused(bench: &Bench, set: &str, mode: &str, more: Value) -> String {
-    let error = bench.restore(set, mode, more).await.unwrap_err();
+async fn refused(bench: &Bench, set: &str, mode: &str, keys: Value) -> String {
+    let error = bench.restore(set, mode, keys).await.unwrap_err();
     assert_eq!(bench.left(), Vec::<String>::new());
     error.told()
 }

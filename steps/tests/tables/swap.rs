@@ -142,9 +142,8 @@ async fn several_tables_come_back_together_or_not_at_all() {
     let before = (bench.orders(), bench.rows("app.payments"));
     let set = bench.dump("dump", json!({})).await;
     bench.sql(ACCIDENT);
-    bench.sql(
-        r#"INSERT INTO app.payments VALUES (100, 41, 1); DELETE FROM app.payments WHERE id < 5"#,
-    );
+    bench
+        .sql("INSERT INTO app.payments VALUES (100, 41, 1); DELETE FROM app.payments WHERE id < 5");
     let after = (bench.orders(), bench.rows("app.payments"));
 
     // The new payment refers to an order that would go.

@@ -18,7 +18,7 @@ pub(super) use self::place::Place;
 pub(super) use self::rows_in::receive;
 pub(super) use self::rows_out::RowSource;
 pub(super) use self::unpack::{
-    Checked, Fault, read_rows, read_text, read_through, save, send_text,
+    Checked, Fault, newlines, read_rows, read_text, read_through, save, send_text,
 };
 
 /// Bytes of rows that travel together between tasks.

@@ -244,7 +244,8 @@ fn decode_text(
     }
 }
 
-fn newlines(text: &[u8]) -> u64 {
+/// The rows in a text.
+pub(in crate::pg) fn newlines(text: &[u8]) -> u64 {
     text.split(|&byte| byte == b'\n').count() as u64 - 1
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::staging::Load;
 use crate::pg::connection::connect_pinned;
-use crate::pg::copy::{Fault, receive, send_text};
+use crate::pg::copy::{Fault, newlines, receive, send_text};
 use crate::pg::meter::Meter;
 use crate::pg::restore::{Staged, stage_dump};
 use crate::pg::{programs, sql};
@@ -213,7 +213,7 @@ async fn pick(
             says.send(block.encoding.clone()).ok();
         }
         meter.add("read the dump", chunk.len() as u64);
-        count += batch.iter().filter(|&&byte| byte == b'\n').count() as u64;
+        count += newlines(&batch);
         if !batch.is_empty() && rows.send(batch).await.is_err() {
             break;
         }
