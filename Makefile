@@ -2,7 +2,7 @@
 SHELL := bash
 CARGO := PATH="$$HOME/.cargo/bin:$$PATH" cargo
 
-.PHONY: demo test lint renew deny advisories bench install-demo install-test
+.PHONY: demo test test-pg17 lint renew deny advisories bench install-demo install-test
 
 demo: install-demo
 	$(CARGO) build --locked --package runbook --package lab
@@ -10,6 +10,13 @@ demo: install-demo
 
 test: install-test lint deny
 	$(CARGO) test --locked --workspace --no-fail-fast
+
+# Incremental base backups of a real server: they came with PostgreSQL 17.
+test-pg17:
+	@test -x /usr/lib/postgresql/17/bin/postgres || { \
+	  echo "PostgreSQL 17 is needed: add https://apt.postgresql.org (apt-get install postgresql-common;" \
+	       "/usr/share/postgresql-common/pgdg/apt.postgresql.org.sh), then apt-get install postgresql-17"; exit 1; }
+	PATH="/usr/lib/postgresql/17/bin:$$PATH" $(CARGO) test --locked --features pg17 --test e2e pg17::
 
 lint:
 	$(CARGO) fmt --check

@@ -1,5 +1,6 @@
 //! The command line: clap types only. What they mean is resolved in `settings`.
 
+mod archive;
 mod discover;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use model::runbook::Variant;
 
 use crate::completing;
 
+pub(crate) use archive::{Archive, ArchiveFetch, ArchivePush};
 pub(crate) use discover::{Completions, Explain, Graph, GraphFormat, Init, Man, Steps};
 
 const EXIT_STATUS: &str = "\
@@ -132,6 +134,9 @@ pub(crate) enum Command {
     /// Look at the sets of a store.
     #[command(subcommand)]
     Backups(Backups),
+    /// Archive WAL and give it back, called by the server.
+    #[command(subcommand)]
+    Archive(Archive),
     /// List the step kinds, or show one with its inputs, outputs and an example.
     #[command(after_help = "Example:\n  runbook steps pg.dump")]
     Steps(Steps),

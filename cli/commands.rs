@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod approvers;
+pub(crate) mod archive;
 pub(crate) mod backups;
 pub(crate) mod completions;
 pub(crate) mod explain;

@@ -25,6 +25,9 @@ pub(crate) enum Exit {
     Cancelled = 7,
     /// A bug of ours.
     Bug = 70,
+    /// `archive fetch` failed: a server stops on what is above 125, and would take anything below
+    /// for the end of the archive.
+    StopsRecovery = 126,
 }
 
 impl From<Exit> for ExitCode {

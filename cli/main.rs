@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::env::CompleteEnv;
 
-use cli::{Backups, Cli, Command};
+use cli::{Archive, Backups, Cli, Command};
 use exit::Exit;
 use failure::Failure;
 use settings::Settings;
@@ -68,6 +68,8 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Cancel(args) => commands::request::cancel(&args, settings),
         Command::Backups(Backups::List(args)) => act(commands::backups::list(&args))?,
         Command::Backups(Backups::Show(args)) => act(commands::backups::show(&args))?,
+        Command::Archive(Archive::Push(args)) => act(commands::archive::push(&args)),
+        Command::Archive(Archive::Fetch(args)) => act(commands::archive::fetch(&args)),
         Command::Steps(args) => commands::steps::steps(&args),
         Command::Graph(args) => commands::graph::graph(&args, settings),
         Command::Schema => Ok(commands::schema::schema()),

@@ -35,6 +35,44 @@ fn account(uid: u32) -> String {
     passwd.lines().find_map(of).unwrap_or_else(|| format!("uid {uid}"))
 }
 
+/// An account of this machine, to run a program as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub uid: u32,
+    /// The number of its first group.
+    pub gid: u32,
+}
+
+/// The account of that name, if this machine has one.
+pub fn account_named(name: &str) -> Option<Account> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of = |line: &str| {
+        let mut fields = line.split(':');
+        let (found, uid) = (fields.next()?.to_owned(), fields.nth(1)?.parse().ok()?);
+        let gid = fields.next()?.parse().ok()?;
+        (found == name).then_some(Account { name: found, uid, gid })
+    };
+    passwd.lines().find_map(of)
+}
+
+/// Whether this process may act as any account.
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// The number of the account that this process acts as.
+pub fn effective_uid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Where the program lies that runs now.
+pub fn own_program() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// The machine's name.
 pub fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()

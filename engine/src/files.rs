@@ -4,7 +4,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::EngineError;
@@ -81,6 +81,42 @@ pub fn refuse_world_writable(path: &Path) -> Result<(), EngineError> {
     let path = path.display();
     let message = format!("everybody may write to `{path}`, so anybody decides what it does");
     Err(EngineError::refused("RB0819", message).hint(format!("chmod o-w {path}")))
+}
+
+/// Makes a file or folder the account's own.
+pub fn hand_over(path: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    std::os::unix::fs::chown(path, Some(uid), Some(gid))
+}
+
+/// Closes a folder to others (0700).
+pub fn close_folder(path: &Path) -> io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+/// Bytes that an account other than root can still write to the file system of `path`.
+pub fn free_space(path: &Path) -> io::Result<u64> {
+    let space = rustix::fs::statvfs(path)?;
+    Ok(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Makes a file that was written beside its place take it, durably; what was there goes.
+pub fn move_into_place(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    std::fs::rename(from, to)?;
+    sync_folder(parent(to))
+}
+
+/// Bytes of the files in a folder and below, and their number; what vanishes meanwhile counts not.
+pub fn size_below(path: &Path) -> (u64, u64) {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    entries.fold((0, 0), |(bytes, files), entry| match entry.metadata() {
+        Ok(facts) if facts.is_dir() => {
+            let (more, count) = size_below(&entry.path());
+            (bytes + more, files + count)
+        }
+        Ok(facts) => (bytes + facts.len(), files + 1),
+        Err(_) => (bytes, files),
+    })
 }
 
 /// Removes a file that may be gone already.

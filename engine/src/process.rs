@@ -15,6 +15,7 @@ use tokio::process::{Child as TokioChild, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 
 use crate::context::StepContext;
+use crate::environment::Account;
 
 /// Set in every child's environment to `run/step/attempt`: an orphan is found by it even when
 /// the journal died between the start and the record.
@@ -68,6 +69,8 @@ pub struct Program {
     folder: Option<PathBuf>,
     stdin: bool,
     stdout: bool,
+    account: Option<Account>,
+    leaves_server: bool,
 }
 
 /// A child that runs.
@@ -95,7 +98,16 @@ impl Program {
     /// A program found on `PATH`, or by its path.
     pub fn new(program: &str) -> Self {
         let (args, env) = (Vec::new(), Vec::new());
-        Self { name: program.to_owned(), args, env, folder: None, stdin: false, stdout: false }
+        Self {
+            name: program.to_owned(),
+            args,
+            env,
+            folder: None,
+            stdin: false,
+            stdout: false,
+            account: None,
+            leaves_server: false,
+        }
     }
 
     /// Adds an argument.
@@ -140,6 +152,22 @@ impl Program {
         self
     }
 
+    /// Runs as another account, which takes root; in `/`, for that account may not look into the
+    /// folder of this process.
+    #[must_use]
+    pub fn run_as(mut self, account: Option<&Account>) -> Self {
+        self.account = account.cloned();
+        self
+    }
+
+    /// It starts a server that is to outlive the run: what it starts is no orphan, and the step
+    /// that starts it knows it by a mark of its own.
+    #[must_use]
+    pub fn leaves_server(mut self) -> Self {
+        self.leaves_server = true;
+        self
+    }
+
     /// Starts it and journals the child.
     pub async fn start(self, ctx: &StepContext) -> Result<Child, StepError> {
         let mut inner = self.command(ctx).spawn().map_err(|error| self.not_started(&error))?;
@@ -161,7 +189,12 @@ impl Program {
         command.args(&self.args).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
-        command.env(CHILD_MARK, format!("{}/{}/{}", id.run, id.step, id.attempt));
+        if !self.leaves_server {
+            command.env(CHILD_MARK, format!("{}/{}/{}", id.run, id.step, id.attempt));
+        }
+        if let Some(account) = &self.account {
+            command.uid(account.uid).gid(account.gid).current_dir("/");
+        }
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
         }

@@ -4,6 +4,7 @@
 //! Clusters lie in `runbook-lab-<uid>` in the temporary folder. Those of a process that was killed
 //! are stopped and removed by the next process that starts one.
 
+mod archiving;
 mod error;
 mod home;
 mod programs;

@@ -2,6 +2,7 @@
 //! the formats that outlive a release. No I/O, no clock, no async runtime.
 
 pub mod approval;
+pub mod base;
 pub mod catalog;
 pub mod codes;
 pub mod diagnostic;
@@ -31,3 +32,4 @@ pub mod step_error;
 pub mod suggest;
 pub mod template;
 pub mod units;
+pub mod wal;

@@ -26,10 +26,18 @@ pub(crate) struct Ended {
 impl Bed {
     /// A bed whose database `app` holds `sql`.
     pub(crate) fn with(sql: &str) -> Self {
+        Self::with_settings(sql, &[])
+    }
+
+    /// The same, on a server with more settings.
+    pub(crate) fn with_settings(sql: &str, settings: &[(&str, &str)]) -> Self {
         let options = ClusterOptions::new()
             .setting("log_statement", "all")
             .setting("log_line_prefix", "%a|")
             .setting("autovacuum", "off");
+        let set =
+            |options: ClusterOptions, (name, value): &(&str, &str)| options.setting(name, value);
+        let options = settings.iter().fold(options, set);
         let cluster = Cluster::start(&options).expect("a private cluster starts");
         cluster.create_database("app").expect("the database is made");
         cluster.execute("app", sql).expect("the sample loads");

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
 mod approvals;
+mod archive;
 mod bad_input;
 mod bed;
 mod container;
@@ -13,10 +14,14 @@ mod daily_backup;
 mod discover;
 mod expand;
 mod faults;
+mod ground;
 mod kill;
 mod output;
 mod parallel;
 mod people;
+#[cfg(feature = "pg17")]
+mod pg17;
+mod pitr;
 mod plan;
 mod said;
 mod shipped;

@@ -60,7 +60,7 @@ impl Cluster {
         template::append(&self.data_dir().join("postgresql.conf"), &settings)
     }
 
-    fn wait_until(
+    pub(super) fn wait_until(
         &self,
         what: &str,
         holds: impl Fn() -> Result<bool, ClusterError>,

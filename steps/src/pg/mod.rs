@@ -1,8 +1,10 @@
 //! Steps that work on a PostgreSQL database, and what they share.
 
 pub mod amcheck;
+pub mod archive;
 mod asked;
 pub mod assert;
+pub mod base_backup;
 pub mod catalogue;
 pub mod classify;
 mod commit;
@@ -18,6 +20,7 @@ pub mod manifest;
 mod meter;
 pub mod pgpass;
 mod pieces;
+pub mod pitr;
 mod programs;
 pub mod promote;
 pub mod query;
@@ -25,6 +28,7 @@ pub mod replication_lag;
 pub mod restore;
 pub mod restore_table;
 mod script;
+mod server_programs;
 pub mod settings;
 pub mod sql;
 pub mod swap_back;

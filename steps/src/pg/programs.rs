@@ -34,14 +34,8 @@ impl ClientProgram {
         name: &'static str,
     ) -> Result<Self, StepError> {
         let text = output_offline(ctx, Some(target), name, &["--version".to_owned()]).await?;
-        let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
-        let major = version.and_then(major_version);
-        let (Some(version), Some(major)) = (version, major) else {
-            let message = format!("`{name} --version` did not print a version of PostgreSQL");
-            return Err(StepError::needs_operator("RB0514", message)
-                .hint(format!("put PostgreSQL's `{name}` first on `PATH`")));
-        };
-        Ok(Self { name, version: version.to_owned(), major })
+        let (version, major) = printed_version(name, &text)?;
+        Ok(Self { name, version, major })
     }
 
     /// Refuses a client that is older than the server: it may not know everything there.
@@ -59,7 +53,24 @@ impl ClientProgram {
     }
 }
 
-fn major_version(text: &str) -> Option<u32> {
+/// What `--version` of one of PostgreSQL's programs printed.
+fn printed_version(name: &str, text: &str) -> Result<(String, u32), StepError> {
+    let version = text.split_once("(PostgreSQL) ").map(|(_, version)| version.trim());
+    let parts = version.and_then(|version| Some((version.to_owned(), major_version(version)?)));
+    parts.ok_or_else(|| {
+        let message = format!("`{name} --version` did not print a version of PostgreSQL");
+        StepError::needs_operator("RB0514", message)
+            .hint(format!("put PostgreSQL's `{name}` first on `PATH`"))
+    })
+}
+
+/// The version of a program of this machine.
+pub(super) async fn version_of(ctx: &StepContext, path: &str) -> Result<String, StepError> {
+    let text = output_offline(ctx, None, path, &["--version".to_owned()]).await?;
+    printed_version(path, &text).map(|(version, _)| version)
+}
+
+pub(super) fn major_version(text: &str) -> Option<u32> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     text[..digits].parse().ok()
 }
@@ -172,6 +183,48 @@ pub(super) async fn send_output(
         Ok(Some(()))
     });
     sending.await.map(drop)
+}
+
+/// Runs a program of this machine, called `name`, and sends what it prints.
+pub(super) async fn send_printed(
+    ctx: &StepContext,
+    program: Program,
+    name: &str,
+    printed: &mpsc::Sender<Bytes>,
+) -> Result<(), StepError> {
+    let mut child = program.with_stdout().start(ctx).await?;
+    let mut stdout = child.stdout().expect("the output was asked for");
+    while let Some(chunk) = next_chunk(ctx, name, &mut stdout).await? {
+        if printed.send(chunk).await.is_err() {
+            // Whoever took it went away and says why.
+            return Ok(());
+        }
+    }
+    succeeded(&child.wait().await?)
+}
+
+/// Runs a program of this machine that reads what is sent.
+pub(super) async fn feed_program(
+    ctx: &StepContext,
+    program: Program,
+    mut sent: mpsc::Receiver<Bytes>,
+) -> Result<(), StepError> {
+    let mut child = program.with_stdin().start(ctx).await?;
+    let mut stdin = child.stdin().expect("the input was asked for");
+    while let Some(chunk) = sent.recv().await {
+        // A program that ended early says why when it is waited for.
+        if stdin.write_all(&chunk).await.is_err() {
+            break;
+        }
+    }
+    stdin.shutdown().await.ok();
+    drop(stdin);
+    succeeded(&child.wait().await?)
+}
+
+/// Runs a program of this machine to its end; its output goes to the step's log.
+pub(super) async fn run_program(ctx: &StepContext, program: Program) -> Result<(), StepError> {
+    succeeded(&program.start(ctx).await?.wait().await?)
 }
 
 /// Runs a program that reads what is sent.
