@@ -100,6 +100,15 @@ impl Bed {
         text.lines().map(|line| serde_json::from_str(line).expect("a record is JSON")).collect()
     }
 
+    /// The numbers of the records of the newest run from the start of a step until its end.
+    pub(crate) fn records_of(&self, step: &str) -> Vec<u64> {
+        let journal = self.journal();
+        let of_step = journal.iter().filter(|record| record["data"]["step"] == step);
+        let records: Vec<u64> = of_step.filter_map(|record| record["seq"].as_u64()).collect();
+        assert!(records.len() > 3, "`{step}` left {records:?}");
+        records
+    }
+
     /// Folders of sets of `app` that have a manifest: what anything would take for a backup.
     pub(crate) fn sets(&self) -> Vec<String> {
         let sets = self.store().join("sets/app");
