@@ -1,4 +1,4 @@
-//! Where a container's PostgreSQL listens, as `docker inspect` tells it.
+//! Whether a container runs, and where its PostgreSQL listens, as `docker inspect` tells it.
 //! <https://docs.docker.com/reference/cli/docker/inspect/>
 
 use std::time::Duration;
@@ -30,15 +30,40 @@ pub struct Address {
 
 /// Asks where the server in `container` listens: at its published port, else at its address.
 pub async fn address(container: &str) -> Result<Address, StepError> {
-    let argv = ["docker", "inspect", "--type", "container", "--", container].map(str::to_owned);
     let refused = |why: String| {
-        let message = format!("the container `{container}` cannot be used: {why}");
-        StepError::needs_operator("RB0421", message)
-            .hint("`docker ps` lists the containers that run; publish port 5432 of this one")
+        let hint = "`docker ps` lists the containers that run; publish port 5432 of this one";
+        refusal(container, &why).hint(hint)
     };
-    let output = process::output(&argv, LIMIT).await.map_err(refused)?;
+    let output = inspect(container).await.map_err(refused)?;
     let engine = environment::variable("DOCKER_HOST").and_then(|url| host_of(&url));
     read(&output, engine.as_deref()).map_err(refused)
+}
+
+/// Refuses a container that does not run.
+pub async fn check_runs(container: &str) -> Result<(), StepError> {
+    let found = inspect(container).await.and_then(|output| running(&output).map(drop));
+    found.map_err(|why| refusal(container, &why).hint("`docker ps` lists the containers that run"))
+}
+
+fn refusal(container: &str, why: &str) -> StepError {
+    let message = format!("the container `{container}` cannot be used: {why}");
+    StepError::needs_operator("RB0421", message)
+}
+
+async fn inspect(container: &str) -> Result<Vec<u8>, String> {
+    let argv = ["docker", "inspect", "--type", "container", "--", container].map(str::to_owned);
+    process::output(&argv, LIMIT).await
+}
+
+/// The container that `docker inspect` described, when it runs.
+fn running(output: &[u8]) -> Result<Value, String> {
+    let mut all: Value =
+        serde_json::from_slice(output).map_err(|_| "`docker` did not answer in JSON".to_owned())?;
+    let container = all.get_mut(0).map(Value::take).unwrap_or_default();
+    if container["State"]["Running"] != Value::Bool(true) {
+        return Err("it does not run".to_owned());
+    }
+    Ok(container)
 }
 
 /// The host of a remote engine's address.
@@ -50,12 +75,7 @@ fn host_of(url: &str) -> Option<String> {
 }
 
 fn read(output: &[u8], engine: Option<&str>) -> Result<Address, String> {
-    let all: Value =
-        serde_json::from_slice(output).map_err(|_| "`docker` did not answer in JSON".to_owned())?;
-    let container = &all[0];
-    if container["State"]["Running"] != Value::Bool(true) {
-        return Err("it does not run".to_owned());
-    }
+    let container = running(output)?;
     let network = &container["NetworkSettings"];
     let (host, port) = published(&network["Ports"][format!("{PORT}/tcp")], engine)
         .or_else(|| inside(&network["Networks"]).filter(|_| engine.is_none()))

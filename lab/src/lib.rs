@@ -8,8 +8,10 @@
 )]
 
 pub mod cluster;
+mod http;
 pub mod route;
 pub mod sample;
 pub mod sink;
 pub mod sshd;
+pub mod supabase;
 pub mod wire;

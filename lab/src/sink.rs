@@ -5,21 +5,19 @@
 //! `GET /messages`, `/health` and `/control/...`. `POST /slack` answers as Slack's incoming
 //! webhooks do, `POST /v2/enqueue` as PagerDuty's Events API, any other path with `{"ok":true}`.
 
-mod connection;
 mod routes;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::sync::oneshot;
+
+use crate::http::Server;
 
 /// One request as it came.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,9 +86,7 @@ impl Shared {
 /// A running receiver on a free loopback port; dropping it closes the port and all connections.
 pub struct Sink {
     shared: Shared,
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
+    server: Server,
 }
 
 impl Sink {
@@ -107,30 +103,14 @@ impl Sink {
     }
 
     fn serve(state: State) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
         let shared = Shared(Arc::new(Mutex::new(state)));
-        let app = routes::app(shared.clone());
-        let (stop, stopped) = oneshot::channel();
-        let thread = std::thread::Builder::new().name("sink".to_owned()).spawn(move || {
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::from_std(listener)
-                    .expect("the listener does not block");
-                tokio::select! {
-                    () = connection::serve(listener, app) => {}
-                    _ = stopped => {}
-                }
-            });
-            runtime.shutdown_background();
-        })?;
-        Ok(Self { shared, address, stop: Some(stop), thread: Some(thread) })
+        let server = Server::start("sink", routes::app(shared.clone()))?;
+        Ok(Self { shared, server })
     }
 
     /// The address, without a slash at its end.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.server.address)
     }
 
     /// The address of the Slack webhook.
@@ -145,7 +125,7 @@ impl Sink {
 
     /// The port.
     pub fn port(&self) -> u16 {
-        self.address.port()
+        self.server.address.port()
     }
 
     /// What came so far, in order of arrival.
@@ -179,19 +159,6 @@ impl Sink {
 
     /// Serves until the process ends.
     pub fn run_forever(mut self) {
-        if let Some(thread) = self.thread.take() {
-            // The thread ends only with a panic of its own, which it has reported.
-            drop(thread.join());
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            // As above: a panic has been reported, and a second one here would abort.
-            drop(thread.join());
-        }
+        self.server.run_forever();
     }
 }

@@ -5,6 +5,7 @@ use engine::registry::{DynStep, Registry, Typed};
 
 pub mod codes;
 pub mod command;
+pub mod docker;
 pub mod fence;
 pub mod file;
 pub mod flow;
@@ -17,6 +18,7 @@ pub mod probes;
 pub mod runbook;
 pub(crate) mod seal;
 pub mod store;
+pub mod supabase;
 #[cfg(test)]
 mod testing;
 
@@ -32,6 +34,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::create_database::CreateDatabase>::new(),
     &Typed::<pg::drop_database::DropDatabase>::new(),
     &Typed::<pg::query::Query>::new(),
+    &Typed::<pg::mask::Mask>::new(),
     &Typed::<pg::assert::Assert>::new(),
     &Typed::<pg::wait_ready::WaitReady>::new(),
     &Typed::<pg::amcheck::Amcheck>::new(),
@@ -58,7 +61,10 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<notify::webhook::Post>::new(),
     &Typed::<http::check::Check>::new(),
     &Typed::<http::request::SendRequest>::new(),
+    &Typed::<supabase::list_backups::ListBackups>::new(),
+    &Typed::<supabase::restore_pitr::RestorePitr>::new(),
     &Typed::<command::run::Run>::new(),
+    &Typed::<docker::exec::Exec>::new(),
     &Typed::<git::commit::Commit>::new(),
     &Typed::<flow::wait::Wait>::new(),
     &Typed::<flow::pass::Pass>::new(),

@@ -37,7 +37,8 @@ const HEADINGS: [&str; 5] =
     ["What it does", "When to use it", "What it changes", "How it can fail", "Example"];
 
 /// Kinds whose effect nothing can tell afterwards: each is a decision, none an accident.
-const OPAQUE: [&str; 4] = ["command.run", "http.request", "slack.notify", "webhook.post"];
+const OPAQUE: [&str; 5] =
+    ["command.run", "docker.exec", "http.request", "slack.notify", "webhook.post"];
 
 /// Kinds whose outputs are values that the plan's author chose.
 const NO_SIDE: [&str; 1] = ["flow.pass"];
@@ -46,7 +47,9 @@ const NO_SIDE: [&str; 1] = ["flow.pass"];
 const STANDS_FOR_OTHERS: [&str; 1] = ["runbook.include"];
 
 /// Fields that hold a secret.
-const SECRETS: [(&str, &str); 6] = [
+const SECRETS: [(&str, &str); 8] = [
+    ("supabase.list_backups", "token"),
+    ("supabase.restore_pitr", "token"),
     ("slack.notify", "webhook"),
     ("webhook.post", "url"),
     ("pagerduty.event", "routing_key"),

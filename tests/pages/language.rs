@@ -1,4 +1,4 @@
-//! `docs/language.md` and README.md: every block of YAML is valid.
+//! `docs/language.md`, `docs/application.md` and README.md: every block of YAML is valid.
 //!
 //! A block is a whole runbook when it says `version:`. Otherwise a comment above it says what it
 //! is: `<!-- header -->`, keys of a runbook, or `<!-- steps -->`, a list of steps; it is then put
@@ -77,7 +77,8 @@ fn every_block_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     let shipped = root().join("runbooks/verify-backup.yaml");
     std::fs::copy(shipped, folder.path().join("verify-backup.yaml")).unwrap();
-    for (page, at_least) in [("docs/language.md", 20), ("README.md", 0)] {
+    for (page, at_least) in [("docs/language.md", 20), ("docs/application.md", 7), ("README.md", 0)]
+    {
         let blocks = blocks(&std::fs::read_to_string(root().join(page)).unwrap());
         assert!(blocks.len() >= at_least, "{page} has {} blocks", blocks.len());
         for block in blocks {

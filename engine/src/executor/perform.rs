@@ -69,7 +69,7 @@ impl Perform {
         let log =
             StepLog::create(&self.folder, job.step.id.as_str(), job.attempt, self.redactor.clone());
         let host = match self.host(&job, log).await {
-            Ok(host) => host,
+            Ok(host) => Arc::new(host),
             Err(error) => return self.ended(Err(AttemptEnd::Failed { error }), None),
         };
         let result = self.limited(&job, &host).await;
@@ -88,7 +88,7 @@ impl Perform {
         Ended { result, log }
     }
 
-    async fn host(&self, job: &Job, log: StepLog) -> Result<Arc<AttemptHost>, StepError> {
+    async fn host(&self, job: &Job, log: StepLog) -> Result<AttemptHost, StepError> {
         let renderer = Renderer::new(
             Arc::clone(&job.created),
             job.scope.clone(),
@@ -97,7 +97,7 @@ impl Perform {
         );
         let scratch = self.folder.join("scratch").join(format!("{}.{}", job.step.id, job.attempt));
         let (redactor, clock) = (self.redactor.clone(), Arc::clone(&self.clock));
-        Ok(Arc::new(AttemptHost::new(job, renderer.await?, redactor, clock, scratch, log)))
+        Ok(AttemptHost::new(job, renderer.await?, redactor, clock, scratch, log))
     }
 
     /// Runs the step until it ends, its limit passes, or it gives no sign of life.
@@ -134,7 +134,8 @@ impl Perform {
             return Ok(Seen::NotDone);
         }
         let kind = self.kind(job)?;
-        let host = self.host(job, StepLog::none(self.redactor.clone())).await?;
+        let log = StepLog::none(self.redactor.clone());
+        let host = Arc::new(self.host(job, log).await?.that_looks());
         let input = host.renderer().input(&job.step).await?;
         let ctx = context(job, &host);
         let seen = caught(kind.observe(&input, &ctx)).await;

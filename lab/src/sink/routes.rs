@@ -11,8 +11,8 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::connection::Cut;
 use super::{Fault, Message, Shared};
+use crate::http::Cut;
 
 /// `POST /control/faults`.
 #[derive(Deserialize)]

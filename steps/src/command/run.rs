@@ -1,26 +1,19 @@
 //! `command.run`: runs a program, or a short script.
 
 use std::collections::BTreeMap;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 
 use engine::context::StepContext;
-use engine::process::{Child, ChildRecord, Exit, Program};
+use engine::process::Program;
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
-use model::effect::{Effect, Repeat};
+use model::effect::Effect;
 use model::footprint::{Footprint, Part};
-use model::step_error::{ErrorClass, StepError};
+use model::step_error::StepError;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use serde::Deserialize;
 
-/// Standard output beyond this many bytes goes to the step's log only.
-const CAPTURED: usize = 64 * 1024;
-
-/// In the log of every attempt but the first of an idempotent step.
-const AGAIN: &str = "an earlier attempt was started and may have run in part or to its end; \
-                     the step is idempotent and is repeated";
+use super::started::{self, Conduct, Output, success, unknown_effect};
 
 /// Runs a program, or a short script.
 ///
@@ -90,27 +83,8 @@ pub struct Input {
     plays: Vec<Part>,
 }
 
-/// How the program ended.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Output {
-    /// Its exit status; absent when `observe` found that it had happened.
-    exit_code: Option<i32>,
-    /// The first 64 KiB of its standard output, without the last line end.
-    stdout: String,
-    /// There was more standard output; the step's log has it.
-    truncated: bool,
-}
-
 /// The step kind.
 pub struct Run;
-
-fn success() -> Vec<i32> {
-    vec![0]
-}
-
-fn unknown_effect() -> Effect {
-    Effect::Irreversible
-}
 
 fn program(argv: &[String]) -> Program {
     let (first, rest) = argv.split_first().expect("validate refuses an empty argv");
@@ -129,13 +103,13 @@ impl Input {
         }
     }
 
-    fn repeat(&self) -> Repeat {
-        if self.idempotent || self.effect == Effect::Read {
-            Repeat::Idempotent
-        } else if self.observe.is_some() {
-            Repeat::Observable
-        } else {
-            Repeat::Opaque
+    fn conduct(&self) -> Conduct<'_> {
+        Conduct {
+            effect: self.effect,
+            idempotent: self.idempotent,
+            observe: self.observe.as_deref(),
+            exit_codes: &self.exit_codes,
+            plays: &self.plays,
         }
     }
 
@@ -148,75 +122,6 @@ impl Input {
             None => program,
         }
     }
-
-    /// The class of a failure after the start. What does no harm twice may simply be tried again;
-    /// for the rest `when_known` says what a clean exit with a wrong status means.
-    fn class(&self, when_known: Option<ErrorClass>) -> ErrorClass {
-        match (self.repeat(), when_known) {
-            (Repeat::Idempotent, _) => ErrorClass::Transient,
-            (Repeat::Observable, _) | (_, None) => ErrorClass::Ambiguous,
-            (_, Some(class)) => class,
-        }
-    }
-
-    fn failure(&self, exit: &Exit) -> StepError {
-        let mut error = match exit.status.code() {
-            Some(code) => StepError::new(
-                self.class(Some(ErrorClass::Permanent)),
-                "RB0720",
-                format!("`{}` ended with exit status {code}", exit.program),
-            ),
-            None => StepError::new(
-                self.class(None),
-                "RB0721",
-                format!(
-                    "`{}` was ended by signal {}",
-                    exit.program,
-                    exit.status.signal().unwrap_or_default()
-                ),
-            ),
-        };
-        error.causes.extend(exit.stderr.lines().last().map(str::to_owned));
-        error.hint("the step's log has its output: `runbook logs`")
-    }
-}
-
-/// Copies output to the log and keeps its beginning.
-async fn capture(mut output: impl AsyncRead + Unpin, ctx: &StepContext) -> (Vec<u8>, bool) {
-    let (mut kept, mut truncated, mut buffer) = (Vec::new(), false, vec![0; 16 * 1024]);
-    while let Ok(read @ 1..) = output.read(&mut buffer).await {
-        ctx.log_bytes(&buffer[..read]);
-        let room = (CAPTURED - kept.len()).min(read);
-        kept.extend_from_slice(&buffer[..room]);
-        truncated |= room < read;
-    }
-    (kept, truncated)
-}
-
-/// Runs a started child to its end.
-async fn end(mut child: Child, ctx: &StepContext) -> Result<(Exit, Vec<u8>, bool), StepError> {
-    let stdout = child.stdout().expect("standard output was asked for");
-    let (exit, (stdout, truncated)) = tokio::join!(child.wait(), capture(stdout, ctx));
-    Ok((exit?, stdout, truncated))
-}
-
-/// Whether a child of an earlier attempt is still running.
-fn still_runs(ctx: &StepContext) -> bool {
-    let children = ctx.facts().into_iter().filter(|fact| fact.name == "child");
-    children
-        .filter_map(|fact| serde_json::from_value::<ChildRecord>(fact.data).ok())
-        .any(|child| child.is_alive())
-}
-
-fn is_variable(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-fn argv_problem(key: &str, argv: Option<&Vec<String>>) -> Option<InputProblem> {
-    let empty = argv?.first().is_none_or(String::is_empty);
-    empty.then(|| InputProblem::at(key, format!("`{key}` names no program")))
 }
 
 fn command_problem(input: &Input) -> Option<InputProblem> {
@@ -239,18 +144,7 @@ impl Step for Run {
 
     fn validate(input: &Input) -> Result<(), Vec<InputProblem>> {
         let mut problems: Vec<_> = command_problem(input).into_iter().collect();
-        problems.extend(argv_problem("argv", input.argv.as_ref()));
-        problems.extend(argv_problem("observe", input.observe.as_ref()));
-        if input.exit_codes.is_empty() {
-            problems.push(InputProblem::at("exit_codes", "no exit status is a success"));
-        }
-        for name in input.env.keys().filter(|name| !is_variable(name)) {
-            problems.push(InputProblem {
-                path: vec!["env".to_owned(), name.clone()],
-                message: format!("`{name}` is not the name of a variable"),
-                help: Some("use letters, digits and `_`".to_owned()),
-            });
-        }
+        problems.extend(started::problems(input.argv.as_ref(), input.conduct(), &input.env));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
@@ -260,64 +154,28 @@ impl Step for Run {
             Some(_) => "the script".to_owned(),
             None => format!("`{}`", started.join(" ")),
         };
-        let mut footprint = Footprint::new(input.effect, input.repeat()).tool(&started[0]);
-        if let Some(observe) = &input.observe {
-            footprint =
-                footprint.tool(&observe[0]).reads(format!("what `{}` reads", observe.join(" ")));
-        }
-        footprint.parts.clone_from(&input.plays);
-        match input.effect {
-            Effect::Read => footprint.reads(format!("what {shown} reads")),
-            _ => footprint.writes(format!("what {shown} changes")),
+        let footprint = input.conduct().footprint(&shown).tool(&started[0]);
+        match &input.observe {
+            Some(observe) => footprint.tool(&observe[0]),
+            None => footprint,
         }
     }
 
     fn example() -> Output {
-        Output { exit_code: Some(0), stdout: "done".to_owned(), truncated: false }
+        started::example()
     }
 
     async fn observe(input: &Input, ctx: &StepContext) -> Result<Observation<Output>, StepError> {
-        if still_runs(ctx) {
-            return Ok(Observation::InProgress);
-        }
-        let Some(observe) = &input.observe else {
-            // Not known to be undone: it does no harm twice, so that it may be repeated.
-            let harmless = input.repeat() == Repeat::Idempotent;
-            return Ok(if harmless { Observation::NotDone } else { Observation::Unknown });
-        };
-        let exit = input.in_place(program(observe)).start(ctx).await?.wait().await?;
-        Ok(match exit.status.code() {
-            Some(0) => Observation::Done(Output {
-                exit_code: None,
-                stdout: String::new(),
-                truncated: false,
-            }),
-            Some(1) => Observation::NotDone,
-            _ => Observation::Unknown,
-        })
+        let look =
+            async |argv: &[String]| input.in_place(program(argv)).start(ctx).await?.wait().await;
+        input.conduct().look(ctx, look).await
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let started = input.started();
-        if ctx.id().attempt > 1 && input.repeat() == Repeat::Idempotent {
-            ctx.log(AGAIN);
-        }
-        let child = input.in_place(program(&started).with_stdout()).start(ctx).await?;
-        let (exit, stdout, truncated) = end(child, ctx).await.map_err(|error| {
-            if error.class == ErrorClass::Cancelled && input.repeat() != Repeat::Idempotent {
-                let message = format!("`{}` was stopped before its end", started[0]);
-                return StepError::ambiguous("RB0722", message);
-            }
-            error
-        })?;
-        match exit.status.code() {
-            Some(code) if input.exit_codes.contains(&code) => {
-                let stdout = String::from_utf8_lossy(&stdout);
-                let stdout = stdout.strip_suffix('\n').unwrap_or(&stdout).to_owned();
-                Ok(Output { exit_code: Some(code), stdout, truncated })
-            }
-            _ => Err(input.failure(&exit)),
-        }
+        let (started, conduct) = (input.started(), input.conduct());
+        let program = input.in_place(program(&started));
+        let ended = conduct.run(program, &started[0], ctx).await?;
+        conduct.judge(ended, &started[0])
     }
 }
 
@@ -325,9 +183,12 @@ impl Step for Run {
 mod tests {
     use std::time::Duration;
 
+    use model::effect::Repeat;
+    use model::step_error::ErrorClass;
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::command::started::AGAIN;
     use crate::testing;
 
     fn input(json: Value) -> Input {

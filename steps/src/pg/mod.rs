@@ -17,6 +17,7 @@ mod environment;
 pub mod identify;
 mod jobs;
 pub mod manifest;
+pub mod mask;
 mod meter;
 pub mod pgpass;
 mod pieces;

@@ -129,6 +129,40 @@ fn cut(text: &str) -> Vec<Piece> {
     pieces
 }
 
+/// Whether a text is one expression as far as its tokens tell: in parentheses it cannot leave
+/// them. A comment may end it, when a line end follows.
+pub(super) fn is_one_expression(text: &str) -> bool {
+    let (mut depth, mut at, mut some) = (0_usize, 0, false);
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        if let Some(length) = comment(rest) {
+            at += length;
+            if rest.starts_with("/*") && !rest[..length].ends_with("*/") {
+                return false;
+            }
+            continue;
+        }
+        let length = token(rest, c);
+        let open = matches!(c, '\'' | '"') && !is_closed(&rest[..length], c);
+        match c {
+            ';' => return false,
+            '(' => depth += 1,
+            ')' if depth == 0 => return false,
+            ')' => depth -= 1,
+            _ if open => return false,
+            _ => {}
+        }
+        some |= !c.is_whitespace();
+        at += length;
+    }
+    some && depth == 0
+}
+
+/// Whether a quoted text ends with its own quote. Doubled ones inside come in pairs.
+fn is_closed(text: &str, quote: char) -> bool {
+    text.matches(quote).count().is_multiple_of(2)
+}
+
 /// The length of the comment that `rest` begins with.
 fn comment(rest: &str) -> Option<usize> {
     if rest.starts_with("--") {

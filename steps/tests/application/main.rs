@@ -5,3 +5,5 @@
 
 mod common;
 mod files;
+mod mask;
+mod supabase;

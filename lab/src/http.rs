@@ -1,24 +1,28 @@
-//! Connections that a handler can cut before its answer is written.
+//! Servers on a free loopback port, whose handlers can cut a connection before their answer is
+//! written.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// The handle of one connection.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cut(Arc<AtomicBool>);
+pub(crate) struct Cut(Arc<AtomicBool>);
 
 impl Cut {
     /// Lets nothing more be written: the connection closes at the next answer.
-    pub(super) fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
@@ -30,12 +34,57 @@ impl Cut {
     }
 }
 
-/// Serves an application until the future is dropped.
-pub(super) async fn serve(listener: TcpListener, app: Router) {
+/// A running server; dropping it closes the port and all connections.
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves an application in a thread of its own.
+    pub(crate) fn start(name: &'static str, app: Router) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let (stop, stopped) = oneshot::channel();
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            runtime.block_on(async {
+                let listener =
+                    TcpListener::from_std(listener).expect("the listener does not block");
+                tokio::select! {
+                    () = serve(name, listener, app) => {}
+                    _ = stopped => {}
+                }
+            });
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Serves until the process ends.
+    pub(crate) fn run_forever(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // The thread ends only with a panic of its own, which it has reported.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        // As above: a panic has been reported, and a second one here would abort.
+        self.run_forever();
+    }
+}
+
+async fn serve(name: &str, listener: TcpListener, app: Router) {
     let app = app.into_make_service_with_connect_info::<Cut>();
     match axum::serve(Cuttable(listener), app).await {
         Ok(()) => {}
-        Err(error) => eprintln!("the sink stopped: {error}"),
+        Err(error) => eprintln!("the {name} stopped: {error}"),
     }
 }
 

@@ -1,0 +1,3 @@
+//! Steps that work in a container.
+
+pub mod exec;
