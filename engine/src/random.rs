@@ -16,6 +16,11 @@ pub fn run_id(now: Timestamp) -> RunId {
     RunId::from(Ulid::from_parts(millis, u128::from(bits()) << 64 | u128::from(bits())))
 }
 
+/// A number that nobody could foresee, for a draw that is recorded with it.
+pub fn seed() -> u32 {
+    getrandom::u32().expect("the kernel has randomness")
+}
+
 /// `base`, lengthened or shortened by at most the share `jitter` of it.
 pub fn jittered(base: Duration, jitter: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "chance needs no more than 52 bits")]

@@ -136,20 +136,21 @@ impl Runbook {
     pub fn check_with(text: &str, catalog: &dyn Catalog, sources: &dyn Sources) -> Checked {
         let (mut problems, mut included) = (Vec::new(), Vec::new());
         let mut runbook = match document::parse(text) {
-            Ok(root) => Some(declare::runbook(text, &root, &mut problems)),
+            Ok(root) => Some((declare::runbook(text, &root, &mut problems), root)),
             Err(found) => {
                 problems = found;
                 None
             }
         };
-        if let Some(runbook) = &mut runbook {
-            let (texts, found) = load::Loading::new(sources, text).load(runbook);
+        if let Some((runbook, root)) = &mut runbook {
+            let (texts, found) = load::Loading::new(sources, text, root).load(runbook);
             included = texts;
             problems.extend(found);
             runbook.check_variants(catalog, &mut problems);
         }
         diagnostic::sort(&mut problems);
         let runbook = runbook.filter(|_| !problems.iter().any(Diagnostic::is_error));
+        let runbook = runbook.map(|(runbook, _)| runbook);
         Checked { runbook, problems, included }
     }
 

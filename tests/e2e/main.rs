@@ -12,6 +12,7 @@ mod bed;
 mod container;
 mod daily_backup;
 mod discover;
+mod drills;
 mod expand;
 mod faults;
 mod ground;

@@ -25,15 +25,19 @@ pub(super) struct Loading<'s> {
     /// The files from the outermost to the one that is read.
     open: Vec<String>,
     pub(super) texts: Vec<IncludedText>,
+    /// What of [`LEFT_BEHIND`] the outermost runbook says itself.
+    said: Vec<&'static str>,
     next_base: usize,
     problems: Vec<Diagnostic>,
 }
 
 impl<'s> Loading<'s> {
-    pub(super) fn new(sources: &'s dyn Sources, text: &str) -> Self {
+    pub(super) fn new(sources: &'s dyn Sources, text: &str, root: &Node) -> Self {
+        let said = |key: &&str| root.key_span(key).is_some();
+        let said = LEFT_BEHIND.into_iter().filter(said).collect();
         let open = vec![sources.top().to_owned()];
         let (texts, problems) = (Vec::new(), Vec::new());
-        Self { sources, open, texts, next_base: text.len() + 1, problems }
+        Self { sources, open, texts, said, next_base: text.len() + 1, problems }
     }
 
     /// Reads what the steps of `runbook` include; tells what is wrong with it.
@@ -112,7 +116,7 @@ impl<'s> Loading<'s> {
         let runbook = match document::parse(&text) {
             Ok(mut root) => {
                 root.shift(base);
-                left_behind(&root, &file, &mut problems);
+                left_behind(&root, &file, &self.said, &mut problems);
                 let mut runbook = declare::runbook(&text, &root, &mut problems);
                 (runbook.base, runbook.file) = (base, file.clone());
                 Some(runbook)
@@ -138,8 +142,9 @@ impl<'s> Loading<'s> {
     }
 }
 
-fn left_behind(root: &Node, file: &str, problems: &mut Vec<Diagnostic>) {
-    for key in LEFT_BEHIND {
+/// Warns of what the including runbook neither takes over nor says itself.
+fn left_behind(root: &Node, file: &str, said: &[&str], problems: &mut Vec<Diagnostic>) {
+    for key in LEFT_BEHIND.into_iter().filter(|key| !said.contains(key)) {
         let Some(span) = root.key_span(key) else { continue };
         let message = format!("`{key}` of `{file}` does nothing here");
         problems.push(

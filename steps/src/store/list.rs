@@ -1,6 +1,7 @@
 //! `store.list`: what is in a store, and what of it is proven.
 
 use engine::context::StepContext;
+use engine::random;
 use engine::step::{Observation, Step};
 use jiff::Timestamp;
 use model::catalog::InputProblem;
@@ -24,16 +25,21 @@ use super::{Store, open_named};
 /// instead. A folder that holds no whole set is named as broken, with the reason, and so is a proof
 /// that does not read: its set is listed as if that proof were not there.
 ///
+/// With `choose: random` one of the proven sets of the whole database is drawn. The seed of the
+/// draw is an output: counted from 0 and from the oldest of these sets, the one with the number
+/// `seed` modulo their count is `chosen`.
+///
 /// ## When to use it
 /// Before a restore, so that whoever approves it sees what there is; in a check that a proven set
-/// of last night exists.
+/// of last night exists. To draw a set for a test restore, so that it is not always the newest
+/// that is known to restore.
 ///
 /// ## What it changes
 /// Nothing.
 ///
 /// ## How it can fail
-/// When the store cannot be read. An empty store is no failure: `count` is 0 and `newest` is
-/// absent.
+/// When the store cannot be read; when a set is to be drawn and none is proven. An empty store
+/// is no failure otherwise: `count` is 0 and `newest` is absent.
 ///
 /// ## Example
 /// ```yaml
@@ -55,6 +61,16 @@ pub struct Input {
     tables: bool,
     /// Lists the objects in this folder of the store instead of sets.
     folder: Option<String>,
+    /// Draws one of the proven sets, too.
+    choose: Option<Choose>,
+}
+
+/// How a set is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Choose {
+    /// Each proven set of the whole database has the same chance.
+    Random,
 }
 
 /// What is there.
@@ -68,6 +84,10 @@ pub struct Output {
     newest: Option<SetId>,
     /// The newest such set that is proven.
     newest_proven: Option<SetId>,
+    /// The set that was drawn, with `choose`.
+    chosen: Option<SetId>,
+    /// The seed of the draw.
+    seed: Option<u32>,
     /// The sets, newest first.
     sets: Vec<ListedSet>,
     /// Folders that hold no whole set, and proofs that do not read.
@@ -162,10 +182,29 @@ fn of_sets(found: &Found, input: &Input, now: Timestamp) -> Output {
         bytes: chosen.iter().map(|set| set.bytes).sum(),
         newest: whole.clone().next().map(|set| set.facts.set.clone()),
         newest_proven: whole.find(|set| set.facts.proven).map(|set| set.facts.set.clone()),
+        chosen: None,
+        seed: None,
         sets: chosen.into_iter().map(|set| listed(set, now)).collect(),
         broken: broken.collect(),
         objects: Vec::new(),
     }
+}
+
+/// Draws one of the proven sets.
+fn drawn(found: &Found, input: &Input, seed: u32, output: Output) -> Result<Output, StepError> {
+    let fits = |set: &&StoredSet| {
+        let labelled = input.label.is_none() || set.facts.label == input.label;
+        labelled && set.facts.proven && set.covers(input.tables)
+    };
+    let oldest_first: Vec<&StoredSet> = found.sets.iter().rev().filter(fits).collect();
+    let number = seed.checked_rem(u32::try_from(oldest_first.len()).unwrap_or(u32::MAX));
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    let Some(set) = number.and_then(|number| oldest_first.get(number)) else {
+        let message = "no set is proven, so none can be drawn";
+        return Err(StepError::needs_operator("RB0611", message)
+            .hint("prove one with `pg.verify_backup`, then resume"));
+    };
+    Ok(Output { chosen: Some(set.facts.set.clone()), seed: Some(seed), ..output })
 }
 
 async fn of_objects(
@@ -196,6 +235,10 @@ impl Step for List {
     type Output = Output;
 
     fn validate(input: &Input) -> Result<(), Vec<InputProblem>> {
+        if input.folder.is_some() && input.choose.is_some() {
+            let problem = InputProblem::at("choose", "a set is drawn, not an object");
+            return Err(vec![problem.help("leave `folder` out")]);
+        }
         if input.folder.is_some() && (input.database.is_some() || input.label.is_some()) {
             let problem = InputProblem::at("folder", "objects have no database and no label");
             return Err(vec![problem.help("leave `folder` out to list sets")]);
@@ -220,6 +263,8 @@ impl Step for List {
             bytes: 1 << 20,
             newest: Some(set.clone()),
             newest_proven: Some(set.clone()),
+            chosen: Some(set.clone()),
+            seed: Some(2_891_336_453),
             sets: vec![ListedSet {
                 database: "lms".to_owned(),
                 label: Some("daily".to_owned()),
@@ -248,6 +293,10 @@ impl Step for List {
         }
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx.cancel()).await?;
-        Ok(of_sets(&found, input, ctx.now()))
+        let output = of_sets(&found, input, ctx.now());
+        match input.choose {
+            None => Ok(output),
+            Some(Choose::Random) => drawn(&found, input, random::seed(), output),
+        }
     }
 }

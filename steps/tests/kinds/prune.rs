@@ -75,6 +75,34 @@ async fn a_proof_of_another_manifest_proves_nothing() {
     assert_eq!(listed["newest_proven"], Value::Null);
 }
 
+/// Each proven set has a chance, no other has one, and the seed tells which it is.
+#[tokio::test]
+async fn a_set_is_drawn_by_a_seed_that_is_told() {
+    let lab = lab();
+    let newest = lab.set(1, "2026-11-20T02:00:00Z", Some("daily"), Some(true));
+    let middle = lab.set(2, "2026-11-19T02:00:00Z", Some("daily"), Some(true));
+    let oldest = lab.set(3, "2026-11-18T02:00:00Z", Some("daily"), Some(true));
+    lab.set(4, "2026-11-17T02:00:00Z", Some("daily"), Some(false));
+    lab.set(5, "2026-11-16T02:00:00Z", Some("weekly"), Some(true));
+    let with = json!({"store": "backups", "label": "daily", "choose": "random"});
+    let all = [&oldest, &middle, &newest].map(|set| json!(set));
+    let mut seen = Vec::new();
+    for _ in 0..200 {
+        let drawn = run("store.list", with.clone(), &attempt(&lab.host, 1)).await.unwrap();
+        let number = usize::try_from(drawn["seed"].as_u64().unwrap() % 3).unwrap();
+        assert_eq!(drawn["chosen"], all[number]);
+        seen.push(number);
+    }
+    assert!((0..3).all(|number| seen.contains(&number)), "{seen:?}");
+
+    let with = json!({"store": "backups", "label": "none", "choose": "random"});
+    let error = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap_err();
+    assert_eq!((error.code, error.class), ("RB0611", ErrorClass::NeedsOperator));
+    let with = json!({"store": "backups", "label": "daily"});
+    let listed = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap();
+    assert_eq!((&listed["chosen"], &listed["seed"]), (&Value::Null, &Value::Null));
+}
+
 #[tokio::test]
 async fn pinned_and_unreadable_sets_stay() {
     let lab = lab();

@@ -100,6 +100,8 @@ pub(super) struct Guards<'e, 'a> {
     /// For steps that run after failures too, those whose success they ask for.
     asked: Vec<Option<Vec<usize>>>,
     marks: IndexSet<(Guard, Under)>,
+    /// The steps that have each mark.
+    owners: Vec<Vec<usize>>,
     before: Reach,
     after: Reach,
 }
@@ -115,11 +117,16 @@ impl<'e, 'a> Guards<'e, 'a> {
         let sequence = sequence(order)?;
         let under: Vec<Under> =
             expansion.steps.iter().map(|one| Under::of(one, expansion)).collect();
-        let mut marks = IndexSet::new();
+        let (mut marks, mut owners) = (IndexSet::new(), Vec::<Vec<usize>>::new());
         let (mut ahead, mut behind) = (Vec::new(), Vec::new());
         for (at, step) in steps.iter().enumerate() {
             for guard in ALL.into_iter().filter(|guard| gives(step.as_ref(), *guard)) {
-                let (mark, _) = marks.insert_full((guard, under[at].clone()));
+                let under = step.as_ref().map_or_else(Under::default, |_| under[at].clone());
+                let (mark, new) = marks.insert_full((guard, under));
+                if new {
+                    owners.push(Vec::new());
+                }
+                owners[mark].push(at);
                 let list = if guard == Guard::Looked { &mut behind } else { &mut ahead };
                 list.push((at, mark));
             }
@@ -129,7 +136,7 @@ impl<'e, 'a> Guards<'e, 'a> {
         };
         let (before, after) = (reach(ahead, Direction::Onward), reach(behind, Direction::Back));
         let asked = (0..steps.len()).map(|at| successes(expansion, order, at)).collect();
-        Some(Self { expansion, order, sequence, under, asked, marks, before, after })
+        Some(Self { expansion, order, sequence, under, asked, marks, owners, before, after })
     }
 
     /// Whether a step before `at` gives the guard.
@@ -138,23 +145,13 @@ impl<'e, 'a> Guards<'e, 'a> {
             None => self.before.reaches(at, mark),
             Some(asked) => asked.iter().any(|one| self.is_sure_of(*one, mark)),
         };
-        self.standing(at, guard, reached, |mark| {
-            let found = ancestors(self.order, at);
-            found.into_iter().find(|one| self.before.owns(*one, mark))
-        })
+        self.standing(at, guard, reached, |one| ancestors(self.order, at).contains(&one))
     }
 
     /// Whether a step behind `at` gives the guard.
     pub(super) fn after(&self, at: usize, guard: Guard) -> Standing {
-        self.standing(
-            at,
-            guard,
-            |mark| self.after.reaches(at, mark),
-            |mark| {
-                let behind = |one: &usize| ancestors(self.order, *one).contains(&at);
-                (0..self.order.len()).filter(|one| self.after.owns(*one, mark)).find(behind)
-            },
-        )
+        let reached = |mark: usize| self.after.reaches(at, mark);
+        self.standing(at, guard, reached, |one| ancestors(self.order, one).contains(&at))
     }
 
     /// When that step has succeeded, so has one with the mark.
@@ -162,34 +159,44 @@ impl<'e, 'a> Guards<'e, 'a> {
         self.before.owns(at, mark) || self.asked[at].is_none() && self.before.reaches(at, mark)
     }
 
+    /// `is_near` tells of a step with a mark whether `at` is reached from it.
     fn standing(
         &self,
         at: usize,
         guard: Guard,
         reached: impl Fn(usize) -> bool,
-        owner: impl Fn(usize) -> Option<usize>,
+        is_near: impl Fn(usize) -> bool,
     ) -> Standing {
         let mut perhaps = None;
-        for (mark, (_, under)) in self.marks.iter().enumerate().filter(|(_, (of, _))| *of == guard)
-        {
-            if !reached(mark) {
-                continue;
-            }
+        for (mark, under) in self.marks_of(guard).filter(|(mark, _)| reached(*mark)) {
             if under.follows_from(&self.under[at]) {
                 return Standing::Certain;
             }
             perhaps = perhaps.or(Some(mark));
         }
-        perhaps.and_then(owner).map_or(Standing::Absent, Standing::Perhaps)
+        let owner = perhaps.and_then(|mark| self.owner(mark, is_near));
+        owner.map_or(Standing::Absent, Standing::Perhaps)
+    }
+
+    fn marks_of(&self, guard: Guard) -> impl Iterator<Item = (usize, &Under)> {
+        let marks = self.marks.iter().enumerate();
+        marks.filter_map(move |(mark, (of, under))| (*of == guard).then_some((mark, under)))
+    }
+
+    /// The step with a mark that is meant: the only one, else the first that is near.
+    fn owner(&self, mark: usize, is_near: impl Fn(usize) -> bool) -> Option<usize> {
+        match self.owners[mark].as_slice() {
+            [one] => Some(*one),
+            many => many.iter().copied().find(|one| is_near(*one)),
+        }
     }
 
     /// A step before `at` that gives the guard and need not have succeeded when `at` runs.
     pub(super) fn may_have_failed(&self, at: usize, guard: Guard) -> Option<&str> {
         self.asked[at].as_ref()?;
-        let marks = self.marks.iter().enumerate().filter(|(_, (of, _))| *of == guard);
-        let mark = marks.map(|(mark, _)| mark).find(|mark| self.before.reaches(at, *mark))?;
-        let found = ancestors(self.order, at);
-        let owner = found.into_iter().find(|one| self.before.owns(*one, mark))?;
+        let mut marks = self.marks_of(guard).map(|(mark, _)| mark);
+        let mark = marks.find(|mark| self.before.reaches(at, *mark))?;
+        let owner = self.owner(mark, |one| ancestors(self.order, at).contains(&one))?;
         Some(&self.expansion.steps[owner].id)
     }
 }
