@@ -76,6 +76,10 @@ pub struct Input {
     /// The statement may not write. Say `false` when it must.
     #[serde(default = "yes")]
     read_only: bool,
+    /// How far a statement that writes reaches, as its author knows it: `reversible`,
+    /// `destructive` or `irreversible`. Without it `destructive`, which on a protected connection
+    /// takes an approval before it.
+    effect: Option<Effect>,
 }
 
 /// What the statement gave.
@@ -185,6 +189,14 @@ impl Step for Query {
             (None, Some(path)) if !path.is_empty() => path_problem("file", path),
             _ => None,
         };
+        let problem = problem.or_else(|| {
+            let message = match (input.read_only, input.effect?) {
+                (true, _) => "a statement that may not write has no effect",
+                (false, Effect::Read) => "a statement that may write does not only read",
+                (false, _) => return None,
+            };
+            Some(InputProblem::at("effect", message).help("leave `effect` out"))
+        });
         problem.map_or(Ok(()), |problem| Err(vec![problem]))
     }
 
@@ -195,7 +207,7 @@ impl Step for Query {
                 .reads_connection(name)
                 .reads(format!("what the query reads in database `{name}`"))
         } else {
-            Footprint::new(Effect::Destructive, Repeat::Transactional)
+            Footprint::new(input.effect.unwrap_or(Effect::Destructive), Repeat::Transactional)
                 .writes_connection(name)
                 .writes(format!("what the statement changes in database `{name}`"))
         };
@@ -231,5 +243,31 @@ impl Step for Query {
             return Ok(output);
         }
         commit::commit(ctx, session, output).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_author_says_how_far_a_statement_that_writes_reaches() {
+        let input = |keys: Value| -> Input {
+            let mut with = json!({"connection": "prod", "sql": "select pg_switch_wal()"});
+            let keys = keys.as_object().expect("keys").clone();
+            with.as_object_mut().expect("a mapping").extend(keys);
+            serde_json::from_value(with).expect("the input reads")
+        };
+        let effect = |keys| Query::footprint(&input(keys)).effect;
+        assert_eq!(effect(json!({})), Effect::Read);
+        assert_eq!(effect(json!({"read_only": false})), Effect::Destructive);
+        let said = json!({"read_only": false, "effect": "reversible"});
+        assert_eq!(effect(said.clone()), Effect::Reversible);
+        assert!(Query::validate(&input(said)).is_ok());
+        for wrong in
+            [json!({"effect": "reversible"}), json!({"read_only": false, "effect": "read"})]
+        {
+            assert_eq!(Query::validate(&input(wrong)).unwrap_err()[0].path, ["effect"]);
+        }
     }
 }
