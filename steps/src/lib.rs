@@ -5,6 +5,7 @@ use engine::registry::{DynStep, Registry, Typed};
 
 pub mod codes;
 pub mod command;
+pub mod dns;
 pub mod docker;
 pub mod fence;
 pub mod file;
@@ -63,6 +64,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<http::request::SendRequest>::new(),
     &Typed::<supabase::list_backups::ListBackups>::new(),
     &Typed::<supabase::restore_pitr::RestorePitr>::new(),
+    &Typed::<dns::check::Check>::new(),
     &Typed::<command::run::Run>::new(),
     &Typed::<docker::exec::Exec>::new(),
     &Typed::<git::commit::Commit>::new(),

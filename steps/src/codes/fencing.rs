@@ -57,4 +57,16 @@ pub(super) const CODES: &[CodeInfo] = &[
         "The connection leads to a standby, or to another cluster than the standby that takes over. Nothing was stopped.",
         "with: {connection: standby, standby: old_primary}",
     ),
+    CodeInfo::new(
+        "RB0585",
+        "a name is not what is expected",
+        "The causes name each server that says something else, and what it says.",
+        "with: {name: db.example.com, expect: {equals: [192.0.2.20]}}",
+    ),
+    CodeInfo::new(
+        "RB0586",
+        "a name server does not answer",
+        "It cannot be found or reached, refuses the question, or fails. What the others say is not enough.",
+        "with: {name: db.example.com, servers: [192.0.2.53], expect: {absent: false}}",
+    ),
 ];

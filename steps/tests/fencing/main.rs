@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+mod dns;
+mod dns_server;
 mod fence;
 mod ssh;
 mod terminate;
