@@ -117,7 +117,7 @@ pub struct Rto {
 /// How much was lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rpo {
-    /// The newest `recovery_point` that a step reported.
+    /// The last `recovery_point` that a step reported until the service was back.
     pub recovery_point: Option<Timestamp>,
     /// The step that reported it.
     pub reported_by: Option<StepId>,

@@ -9,6 +9,7 @@ mod approvals;
 mod archive;
 mod bad_input;
 mod bed;
+mod breach;
 mod container;
 mod daily_backup;
 mod discover;

@@ -159,7 +159,7 @@ impl Gathered {
         let steps = self.steps(state);
         let (plan, status) = (&created.plan, state.status());
         let rto = timing::rto(created, &steps, status, &self.people, newest);
-        let rpo = timing::rpo(created.incident_at, &steps);
+        let rpo = timing::rpo(created.incident_at, &steps, &rto);
         Report {
             run: created.run,
             name: plan.name.clone(),

@@ -75,14 +75,14 @@ fn failover(incident_at: Option<Timestamp>) -> Report {
         (0, started("dump")),
         (10, started("drain")),
         (30, succeeded("drain", 1, point(-500))),
-        (60, succeeded("dump", 1, json!({}))),
+        (60, succeeded("dump", 1, point(20))),
         (60, Event::ApprovalRequested { step: id("confirm"), request, until: None, plan: None }),
         (180, Event::ApprovalAnswered { step: id("confirm"), answer }),
         (180, succeeded("confirm", 0, json!({}))),
         (181, started("promote")),
         (300, succeeded("promote", 1, point(-200))),
         (300, started("check")),
-        (360, succeeded("check", 1, json!({}))),
+        (360, succeeded("check", 1, point(350))),
         (360, finished(FinalStatus::Succeeded)),
     ]);
     report(&records).unwrap().unwrap()
@@ -113,7 +113,7 @@ fn rto_is_measured_three_ways_up_to_the_step_that_restores_service() {
 }
 
 #[test]
-fn rpo_counts_from_the_newest_recovery_point_and_is_unknown_without_an_incident() {
+fn rpo_counts_from_what_the_service_came_back_with_and_is_unknown_without_an_incident() {
     let report = failover(Some(at(-100)));
     assert_eq!(report.rpo.recovery_point, Some(at(-200)));
     assert_eq!(report.rpo.reported_by, Some(id("promote")));

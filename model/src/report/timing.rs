@@ -82,16 +82,23 @@ fn service_back<'a>(plan: &Plan, steps: &'a [Step], status: RunStatus) -> Option
     main.filter(done).max_by_key(|step| step.ended_at).filter(|_| succeeded)
 }
 
-pub(super) fn rpo(incident_at: Option<Timestamp>, steps: &[Step]) -> Rpo {
+/// What counts is what the service came back with: the last point that was reported until then.
+/// A set that was taken on the way, to be safe or as evidence, is newer than that, and so is the
+/// first backup afterwards.
+pub(super) fn rpo(incident_at: Option<Timestamp>, steps: &[Step], rto: &Rto) -> Rpo {
     let point = |step: &Step| {
         let text = step.output.as_ref()?.get("recovery_point").and_then(Value::as_str)?;
-        Some((text.parse::<Timestamp>().ok()?, step.id.clone()))
+        Some((step.ended_at, text.parse::<Timestamp>().ok()?, step.id.clone()))
     };
-    let done = steps.iter().filter(|step| step.status == StepStatus::Succeeded);
-    let newest = done.filter_map(point).max_by_key(|(at, _)| *at);
-    let recovery_point = newest.as_ref().map(|(at, _)| *at);
+    let in_time = |step: &&Step| {
+        step.status == StepStatus::Succeeded
+            && rto.ended_at.is_none_or(|back| step.ended_at.is_some_and(|ended| ended <= back))
+    };
+    let points = steps.iter().filter(in_time).filter_map(point);
+    let last = points.max_by_key(|(ended_at, ..)| *ended_at);
+    let recovery_point = last.as_ref().map(|(_, at, _)| *at);
     let loss_ms = recovery_point.zip(incident_at).map(|(point, at)| ms(point, at).max(0));
-    Rpo { recovery_point, reported_by: newest.map(|(_, step)| step), loss_ms }
+    Rpo { recovery_point, reported_by: last.map(|(.., step)| step), loss_ms }
 }
 
 pub(super) fn objectives(plan: &Plan, rto: &Rto, rpo: &Rpo) -> Vec<Objective> {
