@@ -95,7 +95,7 @@ impl<'a> Judging<'_, '_, 'a> {
 
     /// Data that people use may be gone, and the step does not look at the result itself.
     fn wants_a_look(&self, at: usize, footprint: &Footprint) -> bool {
-        let looks = [Part::Prune, Part::Verify, Part::ProveWritable];
+        let looks = [Part::Prune, Part::Verify, Part::ProveWritable, Part::Fence];
         let looks = looks.into_iter().any(|part| footprint.is(part));
         let elsewhere = !footprint.connections.iter().any(|used| used.writes);
         let destroys = match footprint.effect {
