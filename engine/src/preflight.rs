@@ -96,23 +96,47 @@ fn as_checked(created: &RunCreated) -> Result<RunCreated, StepError> {
     Ok(checked)
 }
 
-/// Logs in, unless the run itself makes the database that the connection leads to.
+/// What the run itself makes, so that no connection to it can be tried.
+struct Made<'a> {
+    databases: Vec<&'a String>,
+    hosts: Vec<&'a String>,
+}
+
+impl<'a> Made<'a> {
+    fn by(steps: &[&'a PlanStep]) -> Self {
+        let footprints = || steps.iter().map(|step| &step.footprint);
+        Self {
+            databases: footprints().flat_map(|footprint| &footprint.makes_databases).collect(),
+            hosts: footprints().flat_map(|footprint| &footprint.makes_servers).collect(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.databases.is_empty() && self.hosts.is_empty()
+    }
+
+    fn has(&self, settings: &ConnectionSettings) -> bool {
+        let named = |made: &[&String], name: &Option<String>| {
+            made.iter().any(|one| Some(*one) == name.as_ref())
+        };
+        named(&self.databases, &settings.dbname) || named(&self.hosts, &settings.host)
+    }
+}
+
+/// Logs in, unless the run itself makes what the connection leads to.
 async fn look(
     name: &str,
-    made: &[&String],
+    made: &Made<'_>,
     created: &Arc<RunCreated>,
     probes: &dyn Probes,
     redactor: &Redactor,
 ) -> Result<Option<ServerFacts>, StepError> {
     let (renderer, own_name) = part_of(name, created, redactor);
     let settings = renderer.connection(own_name).await?;
-    if settings.dbname.is_some() && !made.is_empty() {
+    if !made.is_empty() {
         // The plan names what it makes as it was checked: for a run of another id and start.
         let (renderer, own_name) = part_of(name, &Arc::new(as_checked(created)?), redactor);
-        let checked = renderer.connection(own_name).await?;
-        let is_made =
-            |database: &Option<String>| made.iter().any(|one| Some(*one) == database.as_ref());
-        if is_made(&settings.dbname) || is_made(&checked.dbname) {
+        if made.has(&settings) || made.has(&renderer.connection(own_name).await?) {
             return Ok(None);
         }
     }
@@ -172,8 +196,7 @@ impl Findings {
         let uses = steps.iter().flat_map(|step| &step.footprint.connections);
         let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
         let mut servers = BTreeMap::new();
-        let made: Vec<&String> =
-            steps.iter().flat_map(|step| &step.footprint.makes_databases).collect();
+        let made = Made::by(steps);
         let copes = |name: &String| {
             let mut uses = steps.iter().flat_map(|step| &step.footprint.connections);
             uses.all(|connection| connection.name != *name || connection.may_be_away)
@@ -181,7 +204,8 @@ impl Findings {
         for name in names {
             match look(name, &made, created, probes, redactor).await {
                 Ok(None) => {
-                    self.checks.push(format!("connection `{name}`: the run makes its database"));
+                    self.checks
+                        .push(format!("connection `{name}`: the run makes what it leads to"));
                 }
                 Ok(Some(facts)) => {
                     let version = facts.version_num;

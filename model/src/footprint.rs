@@ -62,6 +62,10 @@ pub struct Footprint {
     /// Names of databases it makes: a connection to one of them is not there before the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub makes_databases: Vec<String>,
+    /// Hosts of servers that it makes, such as the folder of a socket: a connection to one of them
+    /// is not there before the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub makes_servers: Vec<String>,
     /// Locks it takes in a database, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
@@ -130,6 +134,7 @@ impl Footprint {
             endpoints: Vec::new(),
             tools: Vec::new(),
             makes_databases: Vec::new(),
+            makes_servers: Vec::new(),
             locks: Vec::new(),
             waits_for_person: false,
             notifies: false,
@@ -274,6 +279,13 @@ impl Footprint {
     #[must_use]
     pub fn makes_database(mut self, name: &str) -> Self {
         self.makes_databases.push(name.to_owned());
+        self
+    }
+
+    /// Adds a server that it makes, by its host.
+    #[must_use]
+    pub fn makes_server(mut self, host: &str) -> Self {
+        self.makes_servers.push(host.to_owned());
         self
     }
 

@@ -234,8 +234,17 @@ impl Trial {
                 let pairs = names(&known).into_iter().zip(names(&footprint));
                 self.later =
                     pairs.filter(|(one, other)| one != other).map(|(one, _)| one).collect();
-                let Footprint { reads, writes, endpoints, makes_databases, locks, .. } = footprint;
-                Footprint { reads, writes, endpoints, makes_databases, locks, ..known }
+                let Footprint { reads, writes, endpoints, .. } = footprint;
+                let Footprint { makes_databases, makes_servers, locks, .. } = footprint;
+                Footprint {
+                    reads,
+                    writes,
+                    endpoints,
+                    makes_databases,
+                    makes_servers,
+                    locks,
+                    ..known
+                }
             }
             Err(_) => without(known, &texts),
         });
@@ -273,8 +282,9 @@ fn mark(node: &mut Node, input: &Input, texts: &mut Vec<(String, String)>) {
 
 /// The footprint with other words for some texts.
 fn without(mut footprint: Footprint, texts: &[(String, String)]) -> Footprint {
-    let Footprint { reads, writes, endpoints, makes_databases, locks, .. } = &mut footprint;
-    for words in [reads, writes, endpoints, makes_databases, locks] {
+    let Footprint { reads, writes, endpoints, makes_databases, makes_servers, locks, .. } =
+        &mut footprint;
+    for words in [reads, writes, endpoints, makes_databases, makes_servers, locks] {
         for (text, after) in texts.iter().filter(|(text, _)| !text.is_empty()) {
             for word in words.iter_mut() {
                 *word = replaced(word, text, after);

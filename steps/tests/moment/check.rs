@@ -115,6 +115,27 @@ async fn an_archiver_that_fails_is_an_alarm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_is_not_archived_yet_is_waited_for() {
+    let ground = with_table();
+    write(&ground);
+    let position = ground.cluster.query_one("postgres", "SELECT pg_current_wal_lsn()").unwrap();
+    let wanted = input(&json!({"includes": position, "wait": "2s"}));
+    let late = ground.run("pg.archive_check", wanted.clone()).await.unwrap_err();
+    assert_eq!(late.code, "RB0598", "there is nothing at all");
+    let archive = async {
+        ground.cluster.archive_now().unwrap();
+        ground.push_all().await
+    };
+    let long = input(&json!({"includes": position, "wait": "1m"}));
+    let (seen, _) = tokio::join!(ground.run("pg.archive_check", long), archive);
+    assert_eq!(seen.unwrap()["gaps"], json!([]));
+    let far = input(&json!({"includes": "FF/0"}));
+    let far = ground.run("pg.archive_check", far).await.unwrap_err();
+    assert_eq!(far.code, "RB0599");
+    assert!(far.message.ends_with("not to FF/0"), "{far}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_archive_at_all_is_said() {
     let ground = with_table();
     let refused = ground.run("pg.archive_check", input(&json!({}))).await.unwrap_err();

@@ -1,6 +1,8 @@
 //! `pg.archive_check`: whether the archive of WAL is whole, and how much would be lost now.
 
-use engine::context::StepContext;
+use std::time::Duration;
+
+use engine::context::{Progress, StepContext};
 use engine::step::{Observation, Step};
 use jiff::Timestamp;
 use model::base::BaseManifest;
@@ -13,29 +15,19 @@ use model::wal::{Gap, History, Lsn, Reach, Segment, gaps, reach};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::archiver::{Archiver, archiver};
 use super::scan::{Scanned, scan_end};
 use super::{Contents, clusters, contents, history};
 use crate::file::local::path_problem;
-use crate::pg::classify;
-use crate::pg::connection::{Session, connect_named};
+use crate::pg::connection::connect_named;
 use crate::pg::{base_backup, server_programs};
 use crate::store::{self, Store};
 
+/// Between two looks while it waits.
+const INTERVAL: Duration = Duration::from_secs(1);
+
 /// Bytes of the header that every segment begins with: nothing that could be lost.
 const FIRST_HEADER: u64 = 40;
-
-/// The archiver's own word, the end of the WAL, and the number of the next transaction.
-/// <https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-ARCHIVER-VIEW>
-const SERVER: &str = "SELECT (SELECT system_identifier::text FROM pg_control_system()), \
-    current_setting('server_version_num')::int4, \
-    pg_size_bytes(current_setting('wal_segment_size')), \
-    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text, \
-    clock_timestamp(), current_setting('archive_mode') <> 'off', \
-    pg_is_in_recovery() AND current_setting('archive_mode') <> 'always', \
-    (pg_snapshot_xmax(pg_current_snapshot())::text::numeric % 4294967296)::int8, \
-    a.last_archived_time, a.failed_count, a.last_failed_wal, a.last_failed_time, \
-    coalesce(a.last_failed_time > a.last_archived_time, a.last_failed_time IS NOT NULL) \
-    FROM pg_stat_archiver AS a";
 
 /// Looks at the archive of WAL: is it whole, does it grow, how much would be lost now.
 ///
@@ -84,6 +76,10 @@ pub struct Input {
     /// The server archives, and its last attempt did not fail.
     #[serde(default = "yes")]
     archiving: bool,
+    /// The archive leads at least to this position, such as the end of a base backup.
+    includes: Option<Lsn>,
+    /// How long to wait for `includes`; without it, one look decides.
+    wait: Option<Span>,
     /// The folder of the server programs of that version; found by itself where packages put it.
     bin: Option<String>,
 }
@@ -100,20 +96,26 @@ pub struct Missing {
 /// What is in the archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
+    /// How long ago the last archived commit was made; 0 when nothing was committed since. The
+    /// measured RPO.
+    rpo_seconds: Option<f64>,
+    /// When the last archived commit was made.
+    #[schemars(with = "Option<String>")]
+    last_commit: Option<Timestamp>,
+    /// How many segments there are.
+    segments: u64,
+    /// The last segment to which one gets without a gap.
+    last: String,
     /// The cluster's system identifier.
     system_identifier: String,
     /// The newest timeline in the archive.
     timeline: u32,
     /// All timelines in the archive, newest first.
     timelines: Vec<u32>,
-    /// How many segments there are.
-    segments: u64,
     /// Size of the archive, in bytes.
     bytes: u64,
     /// The first segment that is needed: after the oldest base backup, else the oldest.
     first: String,
-    /// The last segment to which one gets without a gap.
-    last: String,
     /// Segments that are missing between others.
     gaps: Vec<Missing>,
     /// How many base backups there are.
@@ -122,13 +124,8 @@ pub struct Output {
     newest_base: Option<String>,
     /// The last record that is archived: a target of `pg.pitr` that loses the least.
     last_lsn: Option<String>,
-    /// When the last archived commit was made.
-    #[schemars(with = "Option<String>")]
-    last_commit: Option<Timestamp>,
     /// What was committed after this would be lost with the server (RFC 3339).
     recovery_point: Option<String>,
-    /// How long ago that was; 0 when nothing was committed since. The measured RPO.
-    rpo_seconds: Option<f64>,
     /// WAL that the server has written and not archived, in bytes.
     unarchived_bytes: Option<u64>,
     /// The archiver's last attempt failed.
@@ -147,44 +144,6 @@ pub struct ArchiveCheck;
 
 fn yes() -> bool {
     true
-}
-
-/// What a server says of its archiver.
-struct Archiver {
-    system_identifier: String,
-    major: u32,
-    segment_bytes: u64,
-    written: Lsn,
-    now: Timestamp,
-    on: bool,
-    only_reads: bool,
-    next_xid: u32,
-    last_archived_at: Option<Timestamp>,
-    failed_count: u64,
-    last_failed: Option<String>,
-    last_failed_at: Option<Timestamp>,
-    failing: bool,
-}
-
-async fn archiver(session: &Session) -> Result<Archiver, StepError> {
-    let row = session.query_one(SERVER, &[]).await;
-    let row = row.map_err(|error| classify::statement("ask the archiver", &error))?;
-    let positive = |number: i64| u64::try_from(number).unwrap_or_default();
-    Ok(Archiver {
-        system_identifier: row.get(0),
-        major: row.get::<_, i32>(1).unsigned_abs() / 10_000,
-        segment_bytes: positive(row.get(2)),
-        written: row.get::<_, String>(3).parse().unwrap_or_default(),
-        now: row.get(4),
-        on: row.get(5),
-        only_reads: row.get(6),
-        next_xid: u32::try_from(row.get::<_, i64>(7)).unwrap_or_default(),
-        last_archived_at: row.get(8),
-        failed_count: positive(row.get(9)),
-        last_failed: row.get(10),
-        last_failed_at: row.get(11),
-        failing: row.get(12),
-    })
 }
 
 /// Everything that was found.
@@ -304,6 +263,14 @@ impl Seen {
         self.reach.path.last().copied().unwrap_or(before)
     }
 
+    /// The position to which one gets.
+    fn end(&self) -> Lsn {
+        self.reach
+            .path
+            .last()
+            .map_or(Lsn(self.from * self.segment_bytes), |last| last.end(self.segment_bytes))
+    }
+
     fn unarchived(&self) -> Option<u64> {
         let end = self.last().end(self.segment_bytes).0 + FIRST_HEADER;
         self.archiver.as_ref().map(|archiver| archiver.written.0.saturating_sub(end))
@@ -354,6 +321,15 @@ impl Seen {
         }
     }
 
+    /// The archive does not lead to where it should, yet.
+    fn late(&self, input: &Input) -> Option<StepError> {
+        let wanted = input.includes.filter(|position| self.end() < *position)?;
+        let message = format!("the archive leads to {}, not to {wanted}", self.end());
+        Some(StepError::permanent("RB0599", message).hint(
+            "see `pg_stat_archiver` and the server's log: it has what `archive_command` says",
+        ))
+    }
+
     /// What is wrong, by the gates of the input.
     fn judge(&self, input: &Input) -> Result<(), StepError> {
         if input.archiving
@@ -400,25 +376,6 @@ impl Seen {
     }
 }
 
-impl Archiver {
-    fn judge(&self) -> Result<(), StepError> {
-        let message = if !self.on {
-            "the server does not archive: `archive_mode` is off".to_owned()
-        } else if self.failing {
-            format!(
-                "the server's archiver fails, last at {} with `{}`",
-                self.last_failed_at.map(|at| at.to_string()).unwrap_or_default(),
-                self.last_failed.clone().unwrap_or_default()
-            )
-        } else {
-            return Ok(());
-        };
-        Err(StepError::permanent("RB0599", message).hint(
-            "see the server's log: it has what `archive_command` says; WAL piles up until then",
-        ))
-    }
-}
-
 impl From<&Gap> for Missing {
     fn from(gap: &Gap) -> Self {
         Self { from: gap.from.to_string(), to: gap.to.to_string() }
@@ -434,6 +391,10 @@ impl Step for ArchiveCheck {
     fn validate(input: &Input) -> Result<(), Vec<InputProblem>> {
         let mut problems: Vec<_> =
             input.bin.as_ref().and_then(|path| path_problem("bin", path)).into_iter().collect();
+        if input.wait.is_some() && input.includes.is_none() {
+            let problem = InputProblem::at("wait", "it is not said what is waited for");
+            problems.push(problem.help("name the position as `includes`"));
+        }
         if input.cluster.as_ref().is_some_and(|it| it.parse::<u64>().is_err()) {
             problems.push(InputProblem::at("cluster", "a system identifier is a number"));
         }
@@ -489,8 +450,25 @@ impl Step for ArchiveCheck {
         if ctx.cancel().is_cancelled() {
             return Err(StepError::cancelled());
         }
-        let seen = Seen::look(input, ctx).await?;
-        seen.judge(input)?;
-        Ok(seen.output())
+        let wait = input.wait.map_or(Duration::ZERO, Span::duration);
+        let mut waited = Duration::ZERO;
+        loop {
+            let late = match Seen::look(input, ctx).await {
+                Ok(seen) => match seen.late(input) {
+                    Some(late) => late,
+                    None => return seen.judge(input).map(|()| seen.output()),
+                },
+                // What is waited for may be the first segment of all.
+                Err(error) if error.code == "RB0598" && input.includes.is_some() => error,
+                Err(error) => return Err(error),
+            };
+            if waited >= wait {
+                return Err(late);
+            }
+            let activity = format!("wait for the archive: {}", late.message);
+            ctx.progress(Progress { activity, done: 0, total: None, bytes: false });
+            ctx.sleep(INTERVAL).await?;
+            waited += INTERVAL;
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The archive of WAL: what `archive_command` puts into a store and `restore_command` takes out of
 //! it. Nothing in it is ever overwritten. `docs/formats/base.md` describes it.
 
+mod archiver;
 pub mod check;
 mod contents;
 mod fetch;

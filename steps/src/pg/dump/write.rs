@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;
+use jiff::Timestamp;
 use model::plan::Encrypt;
 use model::set::layout::{DIRECTORY, MANIFEST, RESTORE, set_folder};
 use model::set::manifest::{
@@ -226,6 +227,12 @@ fn dump_path(manifest: &Manifest) -> Option<String> {
     Some(format!("{}/{name}", set_folder(&manifest.database, &manifest.set)))
 }
 
+/// A standby holds what it has replayed, whatever its clock says.
+fn recovery_point(server: &model::set::manifest::Server) -> Timestamp {
+    let replayed = server.replayed_to.filter(|_| server.in_recovery);
+    replayed.map_or(server.snapshot_time, |replayed| replayed.min(server.snapshot_time))
+}
+
 /// What the step answers, from the manifest alone.
 pub(super) fn output(manifest: &Manifest, written: &Written, duration_ms: u64) -> Output {
     let tables = &manifest.contents.tables;
@@ -242,7 +249,7 @@ pub(super) fn output(manifest: &Manifest, written: &Written, duration_ms: u64) -
         tables: with_rows().count() as u64,
         rows: with_rows().filter_map(|table: &Table| table.rows).sum(),
         objects: manifest.files.len() as u64 + 1,
-        recovery_point: manifest.server.snapshot_time.to_string(),
+        recovery_point: recovery_point(&manifest.server).to_string(),
         lsn: manifest.server.lsn.clone(),
         manifest_sha256: written.sha256.clone(),
         excluded: excluded.map(ToString::to_string).collect(),

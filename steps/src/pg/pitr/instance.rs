@@ -21,7 +21,7 @@ const MARK: &str = "runbook_pitr.json";
 /// The server's log.
 const LOG: &str = "runbook_pitr.log";
 /// The newest part of the log that is looked at, in bytes.
-const LOOKED_AT: u64 = 64 * 1024;
+const LOOKED_AT: u64 = 1 << 20;
 
 /// How far an instance is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,8 +127,19 @@ impl Instance {
 
     /// Refuses a folder that holds anything but a former attempt of this very step.
     pub(super) fn check_free(&self, ctx: &StepContext) -> Result<(), StepError> {
-        let Ok(facts) = files::facts(&self.folder) else { return Ok(()) };
         let name = "name a folder that does not exist or is empty";
+        let above = self
+            .folder
+            .parent()
+            .is_some_and(|parent| files::facts(parent).is_ok_and(|facts| facts.is_dir()));
+        if !above {
+            return Err(refused(
+                &self.folder,
+                "the folder above it does not exist",
+                "make that one",
+            ));
+        }
+        let Ok(facts) = files::facts(&self.folder) else { return Ok(()) };
         if !facts.is_dir() {
             return Err(refused(&self.folder, "it is no folder", name));
         }
@@ -195,6 +206,10 @@ impl Instance {
         major: u32,
         config: &str,
     ) -> Result<(), StepError> {
+        // What an earlier start has said says nothing of this one.
+        files::remove(&self.file(LOG)).map_err(|error| {
+            refused(&self.folder, &error.to_string(), "see the disk and its owner")
+        })?;
         let options = format!("-c config_file='{}'", self.file(config).display());
         let pg_ctl = self.program(ctx, "pg_ctl", major).await?;
         let pg_ctl = pg_ctl

@@ -56,26 +56,26 @@ pub struct Inspected {
 pub struct Output {
     /// `paused` at the moment, `open`, or `discarded`.
     pub state: String,
+    /// The server's own words for where it stopped.
+    pub stopped: Option<String>,
+    /// When the last transaction that is in it had ended (RFC 3339).
+    pub recovery_point: Option<String>,
+    /// Its timeline: the one that was followed, or the new one when it was opened.
+    pub timeline: Option<u32>,
+    /// The base backup it was made of.
+    pub base: Option<String>,
     /// Its folder.
     pub data_directory: String,
     /// The folder of its socket: what `host` of a connection takes.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The base backup it was made of.
-    pub base: Option<String>,
     /// The moment that was asked for.
     pub target: Option<String>,
-    /// The server's own words for where it stopped.
-    pub stopped: Option<String>,
-    /// When the last transaction that is in it had ended (RFC 3339).
-    pub recovery_point: Option<String>,
     /// The last archived commit, as far as it was looked for (RFC 3339).
     pub last_archived_commit: Option<String>,
     /// Where in the WAL it stands.
     pub lsn: Option<String>,
-    /// Its timeline: the one that was followed, or the new one when it was opened.
-    pub timeline: Option<u32>,
     /// The cluster's system identifier.
     pub system_identifier: Option<String>,
     /// What the queries of `inspect` found.
@@ -315,6 +315,7 @@ impl Step for Pitr {
         stores
             .fold(footprint, |footprint, store| footprint.store(store))
             .reads(format!("a base backup and the archive of WAL, to `{target}`"))
+            .makes_server(folder)
             .tool("tar")
     }
 
