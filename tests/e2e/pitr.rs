@@ -78,7 +78,9 @@ fn settled(text: &str, ground: &Ground) -> String {
     for word in text.split_inclusive([' ', '`', '/', '.']) {
         let plain = word.trim_end_matches([' ', '`', '/', '.', ';', ',']);
         let rest = &word[plain.len()..];
-        let number = plain.len() > 5 && plain.bytes().all(|byte| byte.is_ascii_digit());
+        let number = plain.len() > 5
+            && !plain.starts_with('0')
+            && plain.bytes().all(|byte| byte.is_ascii_digit());
         let settled = match plain.parse::<WalName>() {
             Ok(_) => "000000010000000000000003",
             Err(_) if plain.parse::<SetId>().is_ok() => "20261120T020000Z-7k3m9q2x5w8r1t4v",

@@ -125,7 +125,7 @@ pub struct Output {
     /// The last record that is archived: a target of `pg.pitr` that loses the least.
     last_lsn: Option<String>,
     /// What was committed after this would be lost with the server (RFC 3339).
-    recovery_point: Option<String>,
+    safe_until: Option<String>,
     /// WAL that the server has written and not archived, in bytes.
     unarchived_bytes: Option<u64>,
     /// The archiver's last attempt failed.
@@ -311,7 +311,7 @@ impl Seen {
             newest_base: self.bases.first().map(|base| base.base.to_string()),
             last_lsn: self.scanned.last_record.map(|lsn| lsn.to_string()),
             last_commit,
-            recovery_point: point.map(|at| at.to_string()),
+            safe_until: point.map(|at| at.to_string()),
             rpo_seconds: self.rpo_seconds(),
             unarchived_bytes: self.unarchived(),
             failing: archiver.map(|archiver| archiver.failing),
@@ -432,7 +432,7 @@ impl Step for ArchiveCheck {
             newest_base: Some("20261120T020000Z-7k3m9q2x5w8r1t4v".to_owned()),
             last_lsn: Some("4/36FFFFC8".to_owned()),
             last_commit: Some(Timestamp::UNIX_EPOCH),
-            recovery_point: Some("2026-11-20T02:00:00Z".to_owned()),
+            safe_until: Some("2026-11-20T02:00:00Z".to_owned()),
             rpo_seconds: Some(41.0),
             unarchived_bytes: Some(65_536),
             failing: Some(false),
