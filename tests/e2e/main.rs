@@ -30,6 +30,7 @@ mod said;
 mod shipped;
 mod stages;
 mod stubs;
+mod table_restore;
 mod terminal;
 mod tmux;
 mod variants;

@@ -24,7 +24,18 @@ async fn the_difference_is_shown_and_nothing_is_changed() {
     assert_eq!(bench.rows(r#"beside."Orders""#), before);
     assert_eq!(bench.orders(), after);
     assert_eq!(observe("pg.restore_table", &with, &ctx).await, Observation::Done(output));
-    bench.sql("DROP SCHEMA beside CASCADE");
+
+    let goes = orders(&set, "discard", json!({"staging": "beside"}));
+    let (host, discard) = (bench.host_at(&bench.cluster.url("shop")), "discard");
+    let away = context(&host, discard);
+    assert_eq!(observe("pg.restore_table", &goes, &away).await, Observation::NotDone);
+    let output = run("pg.restore_table", &goes, &away).await.unwrap();
+    assert_eq!(observe("pg.restore_table", &goes, &away).await, Observation::Done(output));
+    run("pg.restore_table", &goes, &away).await.unwrap();
+    bench.sql("CREATE SCHEMA beside");
+    let not_ours = run("pg.restore_table", &goes, &away).await.unwrap_err();
+    assert_eq!(not_ours.code, "RB0539");
+    bench.sql("DROP SCHEMA beside");
     assert_eq!(observe("pg.restore_table", &with, &ctx).await, Observation::NotDone);
     assert_eq!(bench.definitions(), definitions);
 }

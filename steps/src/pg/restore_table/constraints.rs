@@ -6,9 +6,10 @@ use model::step_error::StepError;
 use tokio_postgres::Row;
 use tokio_postgres::types::Oid;
 
+use super::difference::Pair;
 use crate::pg::classify;
 use crate::pg::connection::Session;
-use crate::pg::sql::{identifier, qualified};
+use crate::pg::sql::{identifier, literal, qualified};
 
 /// Rows that break a constraint, as the error shows them.
 const SHOWN: i64 = 3;
@@ -106,6 +107,48 @@ fn unique(row: &Row) -> Rule {
     let (name, table) = (row.get::<_, &str>("name"), table.replace('"', ""));
     let words = format!("`{table}` would hold keys twice (constraint `{name}`)");
     Rule { words, breaking, is_validated: true, before: 0 }
+}
+
+/// Checks that are not valid for older rows. Those that others inherit stay as they are.
+const NOT_VALID: &str = "
+SELECT k.conname::text, pg_get_constraintdef(k.oid), obj_description(k.oid, 'pg_constraint'),
+  pg_get_expr(k.conbin, k.conrelid)
+FROM pg_constraint k
+WHERE k.conrelid = $1 AND k.contype = 'c' AND NOT k.convalidated
+  AND NOT EXISTS (SELECT FROM pg_inherits WHERE $1 IN (inhparent, inhrelid))
+ORDER BY k.conname";
+
+/// Takes away the checks that are not valid for older rows and that a row which comes back breaks:
+/// it is one of those older rows. Gives the statements that make them again as they were.
+pub(super) async fn waive(session: &Session, pair: &Pair) -> Result<Vec<String>, StepError> {
+    let failed = |error| classify::statement("read the checks", &error);
+    let checks = session.query(NOT_VALID, &[&pair.live.oid]).await.map_err(failed)?;
+    let live = pair.live.qualified();
+    let mut again = Vec::new();
+    for check in &checks {
+        let (name, definition): (String, String) = (check.get(0), check.get(1));
+        let broken = format!(
+            "SELECT EXISTS (SELECT FROM (SELECT o.* FROM ONLY {} o JOIN {} d ON o.ctid = d.there) t \
+             WHERE NOT ({}))",
+            pair.other(),
+            pair.places(),
+            check.get::<_, &str>(3)
+        );
+        if !session.query_one(&broken, &[]).await.map_err(failed)?.get::<_, bool>(0) {
+            continue;
+        }
+        let quoted = identifier(&name);
+        let drop = format!("ALTER TABLE {live} DROP CONSTRAINT {quoted}");
+        session.execute_all(&format!("waive check `{name}`"), &drop).await?;
+        again.push(format!("ALTER TABLE {live} ADD CONSTRAINT {quoted} {definition}"));
+        let comment: Option<String> = check.get(2);
+        again.extend(
+            comment.map(|text| {
+                format!("COMMENT ON CONSTRAINT {quoted} ON {live} IS {}", literal(&text))
+            }),
+        );
+    }
+    Ok(again)
 }
 
 impl Rule {

@@ -24,7 +24,8 @@ use crate::store::Backup;
 ///
 /// The table itself stays: nothing of the catalogue is touched, so foreign keys in both
 /// directions, indexes, triggers, views, policies, privileges, publications and statistics are
-/// what they were. Triggers rest meanwhile; foreign keys and deferrable unique constraints are
+/// what they were. (A check that is `NOT VALID`, and that a row which comes back breaks, is made
+/// again as it was.) Triggers rest meanwhile; foreign keys and deferrable unique constraints are
 /// looked at before the commit. Sequences of the tables are moved on, never back, and
 /// materialized views that read the tables are refreshed.
 ///
@@ -32,7 +33,8 @@ use crate::store::Backup;
 /// When the rows of a table are lost or wrong and the rest of the database is right. First with
 /// `mode: staging`, so that whoever approves sees the numbers; then with `mode: swap` and the
 /// same `staging`, which is taken up and not read again. Tables that refer to each other belong
-/// into one step (`tables`), which exchanges all or none.
+/// into one step (`tables`), which exchanges all or none. `discard`, in the `exit` handler, removes
+/// a staging schema that no exchange took up.
 ///
 /// ## What it changes
 /// `staging`: a schema is added. `swap` and `merge`: rows of the tables; the former rows are kept
@@ -75,7 +77,7 @@ pub struct Input {
     /// Several tables instead of one: all are exchanged in one transaction, or none.
     #[serde(default)]
     pub tables: Option<Vec<String>>,
-    /// `staging`, `swap` or `merge`.
+    /// `staging`, `swap`, `merge` or `discard`.
     pub mode: Mode,
     /// The name of the staging schema. `staging` makes and leaves it; `swap` and `merge` of the
     /// same run take it up when it holds these tables of this set, and remove it. Default: a name
@@ -110,6 +112,8 @@ pub enum Mode {
     Swap,
     /// Missing rows are written and changed ones restored; none is removed.
     Merge,
+    /// The staging schema that this run left goes, if it is still there. Nothing is read.
+    Discard,
 }
 
 impl fmt::Display for Mode {
@@ -118,6 +122,7 @@ impl fmt::Display for Mode {
             Self::Staging => "staging",
             Self::Swap => "swap",
             Self::Merge => "merge",
+            Self::Discard => "discard",
         })
     }
 }
@@ -171,6 +176,9 @@ impl Input {
             let message = "a schema's name has 1 to 63 bytes and does not begin with `pg_`";
             problems.push(InputProblem::at("staging", message));
         }
+        if self.mode == Mode::Discard && self.staging.is_none() {
+            problems.push(InputProblem::at("staging", "name the schema that is to go"));
+        }
         if self.lock_timeout.duration().is_zero() {
             let message = "without a limit the step could keep everybody waiting";
             problems.push(InputProblem::at("lock_timeout", message).help("give a span like `5s`"));
@@ -185,6 +193,6 @@ impl Input {
 
     /// Whether rows of the tables are changed.
     pub(super) fn exchanges(&self) -> bool {
-        self.mode != Mode::Staging
+        matches!(self.mode, Mode::Swap | Mode::Merge)
     }
 }

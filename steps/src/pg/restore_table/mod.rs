@@ -41,7 +41,7 @@ pub struct RestoreTable;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Output {
-    /// The set the rows are of.
+    /// The set the rows are of; empty after `discard`.
     pub set: String,
     /// How far the restore went.
     pub mode: Mode,
@@ -65,7 +65,7 @@ pub struct Output {
     pub disk_bytes: u64,
     /// Bytes that were free there; absent where that cannot be known.
     pub free_bytes: Option<u64>,
-    /// The rows are those of this moment (RFC 3339).
+    /// The rows are those of this moment (RFC 3339); empty after `discard`.
     pub recovery_point: String,
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
@@ -87,6 +87,28 @@ pub struct Outcome {
     pub kept: Option<String>,
 }
 
+impl Output {
+    /// What is known when nothing was done yet.
+    fn of(mode: Mode) -> Self {
+        Self {
+            set: String::new(),
+            mode,
+            tables: Vec::new(),
+            only_here: 0,
+            only_there: 0,
+            changed: 0,
+            summary: String::new(),
+            staging: None,
+            refreshed: Vec::new(),
+            bytes_read: 0,
+            disk_bytes: 0,
+            free_bytes: None,
+            recovery_point: String::new(),
+            duration_ms: 0,
+        }
+    }
+}
+
 impl Step for RestoreTable {
     const KIND: &'static str = "pg.restore_table";
     const SUMMARY: &'static str = "brings the rows of tables back from a backup set";
@@ -98,6 +120,9 @@ impl Step for RestoreTable {
     }
 
     fn footprint(input: &Input) -> Footprint {
+        if input.mode == Mode::Discard {
+            return discards(input);
+        }
         let names = list_words(&input.names());
         let effect = if input.exchanges() { Effect::Destructive } else { Effect::Reversible };
         let footprint = Footprint::new(effect, Repeat::Observable)
@@ -114,7 +139,8 @@ impl Step for RestoreTable {
             .writes(format!("rows of {names} in the database of `{}`", input.connection))
             .writes(format!("the former rows of {names} as `<name>__rb_<run>`"))
             .lock(format!(
-                "EXCLUSIVE on {names} from the exchange to the commit: writers wait, readers do not"
+                "EXCLUSIVE on {names} from the exchange to the commit: writers wait, readers do not \
+                 (they do when a check that is NOT VALID has to be made again)"
             ));
         if !input.refresh {
             return footprint;
@@ -154,6 +180,9 @@ impl Step for RestoreTable {
     async fn observe(input: &Input, ctx: &StepContext) -> Result<Observation<Output>, StepError> {
         let last = ctx.fact(FACT).map(serde_json::from_value::<Output>);
         let Some(Ok(output)) = last else { return Ok(Observation::NotDone) };
+        if input.mode == Mode::Discard {
+            return work::is_discarded(input, ctx, output).await;
+        }
         if let Some(schema) = &output.staging {
             let session = connect_named(ctx, &input.connection).await?;
             let run = ctx.id().run.to_string();
@@ -171,10 +200,21 @@ impl Step for RestoreTable {
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
         let started = RealClock.mono_ms();
+        if input.mode == Mode::Discard {
+            return work::discard(input, ctx).await;
+        }
         let work = Work::begin(input, ctx).await?;
         let took = move || RealClock.mono_ms() - started;
         work.run(&took).await
     }
+}
+
+/// A copy of what the set holds goes.
+fn discards(input: &Input) -> Footprint {
+    let schema = input.staging.as_deref().unwrap_or_default();
+    Footprint::new(Effect::Reversible, Repeat::Observable)
+        .writes(format!("drops staging schema `{schema}` on `{}`", input.connection))
+        .writes_connection(&input.connection)
 }
 
 /// The former rows are kept with the mark of this step: it was committed. Without them it may have

@@ -125,9 +125,9 @@ impl Load<'_> {
         let create = format!("CREATE SCHEMA {schema}; {}", self.comment(wanted, false));
         session.execute_all(&format!("create schema `{}`", self.schema), &create).await?;
         for one in wanted {
+            // Without checks: rows may break those that are `NOT VALID`, and stay as they are.
             let create = format!(
-                "CREATE UNLOGGED TABLE {} (LIKE {} INCLUDING GENERATED \
-                 INCLUDING CONSTRAINTS){}",
+                "CREATE UNLOGGED TABLE {} (LIKE {} INCLUDING GENERATED){}",
                 one.staged(),
                 one.live.qualified(),
                 one.live.in_tablespace()
@@ -240,6 +240,24 @@ pub(super) async fn is_whole(
 pub(super) async fn drop_schema(session: &Session, schema: &str) -> Result<(), StepError> {
     let drop = format!("DROP SCHEMA IF EXISTS {} CASCADE", sql::identifier(schema));
     session.execute_all(&format!("drop schema `{schema}`"), &drop).await
+}
+
+/// Drops the schema when it is there and `run` made it; one that is not that run's is an error.
+pub(super) async fn drop_own(
+    ctx: &StepContext,
+    session: &Session,
+    schema: &str,
+    run: &str,
+) -> Result<(), StepError> {
+    let Some(comment) = look(session, schema).await? else {
+        ctx.log(format!("schema `{schema}` is gone already"));
+        return Ok(());
+    };
+    let lease = comment.and_then(|text| serde_json::from_str::<Lease>(&text).ok());
+    if !lease.is_some_and(|lease| lease.runbook == run) {
+        return Err(foreign(schema));
+    }
+    drop_schema(session, schema).await
 }
 
 /// Drops the schema after a failure, also after a cancellation. When that fails the lease ends

@@ -1,6 +1,7 @@
 //! One attempt of `pg.restore_table`, from the choice of the set to the commit.
 
 use engine::context::StepContext;
+use engine::step::Observation;
 use model::set::Manifest;
 use model::set::manifest::{File, Format, Sequence, Table, TableName};
 use model::step_error::{ErrorClass, StepError};
@@ -16,7 +17,7 @@ use super::{FACT, Outcome, Output, fits};
 use crate::pg::catalogue;
 use crate::pg::classify;
 use crate::pg::commit::commit;
-use crate::pg::connection::{Session, connect_pinned};
+use crate::pg::connection::{Session, connect_named, connect_pinned};
 use crate::pg::copy::OpenSet;
 use crate::pg::jobs;
 use crate::pg::meter::Meter;
@@ -87,7 +88,7 @@ impl<'a> Work<'a> {
         let mut output = self.output(&assessed, if is_taken_up { 0 } else { bytes });
         let done = match input.mode {
             Mode::Staging => self.show(&session, &assessed, &mut output, took).await,
-            Mode::Swap | Mode::Merge => {
+            Mode::Swap | Mode::Merge | Mode::Discard => {
                 self.exchange((&session, &meter), &assessed, &mut output, took).await
             }
         };
@@ -173,19 +174,11 @@ impl<'a> Work<'a> {
     fn output(&self, assessed: &Assessed, bytes_read: u64) -> Output {
         Output {
             set: self.set.manifest.set.to_string(),
-            mode: self.input.mode,
-            tables: Vec::new(),
-            only_here: 0,
-            only_there: 0,
-            changed: 0,
-            summary: String::new(),
-            staging: None,
-            refreshed: Vec::new(),
             bytes_read,
             disk_bytes: assessed.need.total(),
             free_bytes: assessed.free,
             recovery_point: self.set.manifest.server.snapshot_time.to_string(),
-            duration_ms: 0,
+            ..Output::of(self.input.mode)
         }
     }
 
@@ -347,6 +340,32 @@ impl<'a> Work<'a> {
             done = work => done.map_err(classify::not_applied),
         }
     }
+}
+
+/// Removes the staging schema that this run left.
+pub(super) async fn discard(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
+    let target = Target::resolve(&ctx.connection(&input.connection).await?)?;
+    let session = connect_pinned(ctx, &target).await?;
+    let (schema, run) = (input.staging.as_deref().unwrap_or_default(), ctx.id().run.to_string());
+    let output = Output::of(Mode::Discard);
+    ctx.record(FACT, &output).await?;
+    let dropped = staging::drop_own(ctx, &session, schema, &run).await;
+    dropped.map_err(classify::not_applied)?;
+    session.close().await;
+    Ok(output)
+}
+
+/// The schema is gone that this step said it would remove.
+pub(super) async fn is_discarded(
+    input: &Input,
+    ctx: &StepContext,
+    output: Output,
+) -> Result<Observation<Output>, StepError> {
+    let session = connect_named(ctx, &input.connection).await?;
+    let schema = input.staging.as_deref().unwrap_or_default();
+    let found = staging::look(&session, schema).await?;
+    session.close().await;
+    Ok(if found.is_none() { Observation::Done(output) } else { Observation::NotDone })
 }
 
 /// The tables beside their staged rows.
