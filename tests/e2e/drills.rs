@@ -95,9 +95,12 @@ fn what_a_drill_loses_is_noticed_and_comes_back() {
     let rows = "select count(*) from lms.users";
     let users = bed.cluster.query_one("app", rows).unwrap();
     let params = ["source=app", "slack=true", "attended=false"];
-    bed.shipped("monthly-drill", &params).expect(0);
+    bed.shipped("monthly-drill", &[&params[..], &["table=lms.lessons"]].concat()).expect(0);
     let seen = bed.output("seen");
     assert!(seen["differences"].as_u64().unwrap() > 0, "{seen}");
+    let back = bed.output("rows_back");
+    assert!(back["only_there"].as_u64().unwrap() > 0, "rows of one table were lost: {back}");
+    assert_eq!(bed.output("rows_whole")["value"], 0, "and are back in place");
     assert_eq!(bed.output("same")["differences"], 0);
     assert_eq!(bed.output("recover")["set"], bed.sets()[0].as_str());
     assert_eq!(bed.databases(), before, "both databases are gone");
@@ -125,12 +128,14 @@ fn a_year_is_backed_up_restored_lost_and_reviewed() {
     let validated = bed.runbook(&["validate", "runbooks/annual-exercise.yaml"]).expect(0);
     assert_eq!(validated.stderr, "", "what is included is warned of only where it is left out");
     let before = bed.databases();
-    bed.shipped("annual-exercise", &["source=app", "slack=true"]).expect(5);
+    let params = ["source=app", "slack=true", "table=lms.lessons"];
+    bed.shipped("annual-exercise", &params).expect(5);
     let set = bed.sets().pop().unwrap();
     for step in ["backup.dump", "backup.verify", "restore.restore", "drill.recover"] {
         assert_eq!(bed.output(step)["set"], set.as_str(), "{step}");
     }
     assert_eq!(bed.output("drill.same")["differences"], 0);
+    assert_eq!(bed.output("drill.rows_whole")["value"], 0);
     assert_eq!(bed.databases(), before);
     signed(&bed, "review", 6).expect(0);
     assert_eq!(bed.output("review")["participants"], serde_json::json!(["dana"]));
