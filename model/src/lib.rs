@@ -21,6 +21,7 @@ pub mod preview;
 pub mod proof;
 pub mod report;
 pub mod retention;
+pub mod rows;
 pub mod run;
 pub mod runbook;
 pub mod schema;

@@ -2,6 +2,7 @@
 //! writes the same bytes.
 
 use model::proof::{Proof, ProofError};
+use model::rows::{Bundle, BundleError};
 use model::set::Category;
 use model::set::manifest::{Manifest, ManifestError};
 
@@ -13,6 +14,9 @@ const MANIFESTS: [&str; 4] = [
 ];
 const PROOF: &str = include_str!("formats/proof-1.json");
 const MANUAL: &str = include_str!("../../docs/formats/set.md");
+const BUNDLES: [&str; 2] =
+    [include_str!("formats/rows-1.json"), include_str!("formats/rows-1-undo.json")];
+const MANUAL_OF_ROWS: &str = include_str!("../../docs/formats/rows.md");
 
 #[test]
 fn manifests_of_version_1_are_read_and_written_unchanged() {
@@ -96,4 +100,46 @@ fn the_manual_describes_every_field_and_every_category() {
     let missing: Vec<_> =
         names.iter().filter(|name| !MANUAL.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "not in docs/formats/set.md: {missing:?}");
+}
+
+#[test]
+fn bundles_of_rows_of_version_1_are_read_and_written_unchanged() {
+    for text in BUNDLES {
+        let bundle = Bundle::from_json(text.as_bytes()).expect("an example is read");
+        let written = String::from_utf8(bundle.to_json()).expect("a bundle is text");
+        assert_eq!(written, text);
+    }
+}
+
+#[test]
+fn a_bundle_of_rows_that_leads_elsewhere_is_refused() {
+    let newer = br#"{"version": 2, "anything": {}}"#;
+    assert!(matches!(Bundle::from_json(newer), Err(BundleError::Version(2))));
+    for (from, to, said) in [
+        ("\"set\"", "\"surplus\": 1, \"set\"", "unknown field `surplus`"),
+        ("0001.rows.copy", "../rows.copy", "`../rows.copy` is not the name of a file"),
+        ("0001.rows.copy", ".rows", "`.rows` is not the name of a file"),
+        ("\"role\": \"rows\"", "\"role\": \"after\"", "a role of another kind of bundle"),
+        ("\"name\": \"id\"", "\"name\": \"no\"", "the key of `public.orders` is not among"),
+    ] {
+        let text = BUNDLES[0].replacen(from, to, 1);
+        let error = Bundle::from_json(text.as_bytes()).expect_err("another form").to_string();
+        assert!(error.contains(said), "{error}");
+    }
+}
+
+#[test]
+fn the_manual_of_rows_describes_every_field_and_every_role() {
+    let mut names = Vec::new();
+    for text in BUNDLES {
+        let value: serde_json::Value = serde_json::from_str(text).expect("an example is JSON");
+        keys(&value, &mut names);
+    }
+    names.extend(["rows", "parents", "inserted", "before", "after", "undo"].map(str::to_owned));
+    let of_set = ["version_num", "system_identifier", "endpoint", "snapshot_time"];
+    let told = |name: &&String| MANUAL_OF_ROWS.contains(&format!("`{name}`"));
+    let by_set =
+        |name: &&String| MANUAL.contains(&format!("`{name}`")) && !of_set.contains(&name.as_str());
+    let missing: Vec<_> = names.iter().filter(|name| !told(name) && !by_set(name)).collect();
+    assert!(missing.is_empty(), "not in docs/formats/rows.md: {missing:?}");
 }

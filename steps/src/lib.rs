@@ -48,6 +48,8 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::base_backup::BaseBackup>::new(),
     &Typed::<pg::archive::check::ArchiveCheck>::new(),
     &Typed::<pg::pitr::Pitr>::new(),
+    &Typed::<pg::rows::extract::ExtractRows>::new(),
+    &Typed::<pg::rows::restore::RestoreRows>::new(),
     &Typed::<store::put::Put>::new(),
     &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),

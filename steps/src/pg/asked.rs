@@ -176,11 +176,16 @@ fn read(text: &str, kind: &Type) -> Value {
 
 /// A value as an SQL literal of unknown type, which takes the parameter's.
 fn parameter(value: &Value, kind: &Type) -> String {
+    text_of(value, kind).map_or_else(|| "NULL".to_owned(), |text| literal(&text))
+}
+
+/// A value in the text form of a parameter's type; nothing for null.
+pub(super) fn text_of(value: &Value, kind: &Type) -> Option<String> {
     match (value, kind.kind()) {
-        (Value::Null, _) => "NULL".to_owned(),
-        (Value::Array(items), Kind::Array(_)) => literal(&array(items)),
-        (Value::String(text), _) => literal(text),
-        (value, _) => literal(&value.to_string()),
+        (Value::Null, _) => None,
+        (Value::Array(items), Kind::Array(_)) => Some(array(items)),
+        (Value::String(text), _) => Some(text.clone()),
+        (value, _) => Some(value.to_string()),
     }
 }
 

@@ -28,6 +28,7 @@ pub mod query;
 pub mod replication_lag;
 pub mod restore;
 pub mod restore_table;
+pub mod rows;
 mod script;
 mod server_programs;
 pub mod settings;
