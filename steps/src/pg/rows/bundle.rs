@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::asking;
 use crate::pg::connection::Session;
+use crate::pg::copy::newlines;
 use crate::store::hex;
 
 /// Bytes read at once.
@@ -265,7 +266,7 @@ impl Folder {
                 digest.update(&row);
                 bytes += row.len() as u64;
                 // A line break inside a value is written as `\n`.
-                rows += row.iter().filter(|byte| **byte == b'\n').count() as u64;
+                rows += newlines(&row);
                 file.write_all(&row).await.map_err(|error| failed(&error))?;
             }
         }

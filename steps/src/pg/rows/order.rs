@@ -6,9 +6,8 @@
 pub(super) fn groups(tables: usize, edges: &[(usize, usize)]) -> Vec<Vec<usize>> {
     let reaches = reaches(tables, edges);
     let mut groups: Vec<Vec<usize>> = Vec::new();
-    for table in 0..tables {
-        let together =
-            |group: &&mut Vec<usize>| reaches[table][group[0]] && reaches[group[0]][table];
+    for (table, reached) in reaches.iter().enumerate() {
+        let together = |group: &&mut Vec<usize>| reached[group[0]] && reaches[group[0]][table];
         match groups.iter_mut().find(together) {
             Some(group) => group.push(table),
             None => groups.push(vec![table]),
