@@ -26,6 +26,8 @@ pub struct Bundle {
     pub set: Option<String>,
     /// The moment the rows are of, when it is known.
     pub recovery_point: Option<Timestamp>,
+    /// Rows: how many were chosen, without those that only belong to them. Undo: 0.
+    pub chosen: u64,
     /// Which attempt of which step wrote the bundle.
     pub created: Created,
     /// The server that was read.

@@ -26,6 +26,7 @@ mod pg17;
 mod pitr;
 mod plan;
 mod recipes;
+mod row_restore;
 mod said;
 mod shipped;
 mod stages;

@@ -44,7 +44,7 @@ async fn what_hangs_on_a_row_comes_with_it_and_what_these_need() {
             of("public.visits", 2, 0),
         ]
     );
-    assert_eq!(output["rows"], json!(16));
+    assert_eq!((&output["chosen"], &output["rows"]), (&json!(1), &json!(16)));
     let tables = output["tables"].as_array().unwrap();
     let why = |name: &str| {
         let table = tables.iter().find(|table| table["table"] == name).unwrap();

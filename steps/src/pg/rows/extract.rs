@@ -125,6 +125,10 @@ pub struct Output {
     database: String,
     /// The tables.
     tables: Vec<Extracted>,
+    /// Their names: `[public.customers, public.orders]`.
+    table_names: Vec<String>,
+    /// Rows that `where` or `keys` chose, without those that only belong to them.
+    chosen: u64,
     /// All rows, those that are only needed included.
     rows: u64,
     /// Their size as text.
@@ -168,6 +172,8 @@ impl Output {
         Self {
             path: path.to_owned(),
             database: bundle.database.clone(),
+            table_names: tables.iter().map(|table| table.table.clone()).collect(),
+            chosen: bundle.chosen,
             rows: bundle.rows(Role::Rows) + bundle.rows(Role::Parents),
             bytes: bundle.bytes(),
             tables,
@@ -259,7 +265,9 @@ impl Step for ExtractRows {
             path: "/var/backups/rows/ann".to_owned(),
             database: "shop".to_owned(),
             summary: table.told(),
+            table_names: vec![table.table.clone()],
             tables: vec![table],
+            chosen: 1,
             rows: 1,
             bytes: 64,
             recovery_point: Some("2026-11-20T02:00:00Z".to_owned()),
@@ -288,7 +296,7 @@ async fn extract(input: &Input, ctx: &StepContext) -> Result<Bundle, StepError> 
     let session = connect_pinned(ctx, &Target::resolve(&settings)?).await?;
     let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     asking::run(&session, "begin", begin).await?;
-    let found = find(input, &session).await?;
+    let (chosen, found) = find(input, &session).await?;
     for picked in &found {
         key_of(&picked.table)?;
     }
@@ -309,6 +317,7 @@ async fn extract(input: &Input, ctx: &StepContext) -> Result<Bundle, StepError> 
         database: input.database.clone().map_or(database.map_err(not_applied), Ok)?,
         set: input.set.clone(),
         recovery_point: input.recovery_point,
+        chosen,
         created: folder.created(),
         server: server.map_err(not_applied)?,
         runbook: env!("CARGO_PKG_VERSION").to_owned(),
@@ -319,7 +328,8 @@ async fn extract(input: &Input, ctx: &StepContext) -> Result<Bundle, StepError> 
     Ok(bundle)
 }
 
-async fn find(input: &Input, session: &Session) -> Result<Vec<Picked>, StepError> {
+/// How many rows were chosen, and all that belong together.
+async fn find(input: &Input, session: &Session) -> Result<(u64, Vec<Picked>), StepError> {
     asking::as_role(session).await?;
     let chosen = table_named(session, &input.table).await?;
     let mut exclude = HashSet::new();
@@ -336,6 +346,7 @@ async fn find(input: &Input, session: &Session) -> Result<Vec<Picked>, StepError
     asking::as_role(session).await?;
     let rows = wanted.find(session, &table, &table.from(), input.max_rows).await?;
     asking::as_pinned(session).await?;
+    let chosen = rows.iter().collect::<BTreeSet<_>>().len() as u64;
     let mut closure = Closure::new(session, exclude, input.max_rows).await?;
     closure.choose(shape::root(session, chosen).await?, rows, wanted.told()).await?;
     if input.children {
@@ -344,7 +355,7 @@ async fn find(input: &Input, session: &Session) -> Result<Vec<Picked>, StepError
     if input.parents {
         closure.add_parents().await?;
     }
-    Ok(closure.into_found())
+    Ok((chosen, closure.into_found()))
 }
 
 fn no_table(name: &str) -> StepError {

@@ -54,6 +54,7 @@ impl Begun {
             database: opened.database.clone(),
             set: None,
             recovery_point: None,
+            chosen: 0,
             created: folder.created(),
             server: opened.server.clone(),
             runbook: env!("CARGO_PKG_VERSION").to_owned(),
