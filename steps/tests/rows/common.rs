@@ -1,6 +1,6 @@
 //! A living database, a copy of an earlier moment of it, and what both hold.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::context::StepContext;
@@ -140,10 +140,6 @@ impl Ground {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Every row of a database, by `pg_dump`.

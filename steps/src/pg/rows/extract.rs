@@ -331,14 +331,14 @@ async fn extract(input: &Input, ctx: &StepContext) -> Result<Bundle, StepError> 
 /// How many rows were chosen, and all that belong together.
 async fn find(input: &Input, session: &Session) -> Result<(u64, Vec<Picked>), StepError> {
     asking::as_role(session).await?;
-    let chosen = table_named(session, &input.table).await?;
+    let asked = table_named(session, &input.table).await?;
     let mut exclude = HashSet::new();
     for name in &input.exclude {
         let table = table_named(session, name).await?;
         exclude.insert(shape::root(session, table).await?);
     }
     asking::as_pinned(session).await?;
-    let table = shape::read(session, chosen).await?.ok_or_else(|| no_table(&input.table))?;
+    let table = shape::read(session, asked).await?.ok_or_else(|| no_table(&input.table))?;
     let wanted = match &input.predicate {
         Some(predicate) => Wanted::Where { predicate, params: &input.params },
         None => Wanted::Keys(&input.keys),
@@ -348,7 +348,7 @@ async fn find(input: &Input, session: &Session) -> Result<(u64, Vec<Picked>), St
     asking::as_pinned(session).await?;
     let chosen = rows.iter().collect::<BTreeSet<_>>().len() as u64;
     let mut closure = Closure::new(session, exclude, input.max_rows).await?;
-    closure.choose(shape::root(session, chosen).await?, rows, wanted.told()).await?;
+    closure.choose(shape::root(session, asked).await?, rows, wanted.told()).await?;
     if input.children {
         closure.add_children().await?;
     }
