@@ -49,7 +49,7 @@ fn started(bed: &Bed, step: &str) -> bool {
     of_type(&bed.journal(), "step_started").iter().any(|record| record["data"]["step"] == step)
 }
 
-const ONE_CUSTOMER: [&str; 3] = ["table=customers", "where=id = $1", "values=[7]"];
+const ONE_CUSTOMER: [&str; 3] = ["table=customers", "where=id = $1", "values=7"];
 
 #[test]
 fn deleted_rows_come_back_with_what_hung_on_them_and_go_again() {
@@ -68,7 +68,7 @@ fn deleted_rows_come_back_with_what_hung_on_them_and_go_again() {
     let said = bed.texts().pop().unwrap();
     assert!(said.contains("public.customers: insert 1"), "{said}");
     let run = bed.runs().pop().unwrap();
-    bed.runbook(&["undo", &run]).expect(0);
+    bed.runbook(&["undo", "--yes", &run]).expect(0);
     assert_eq!(rows(&bed), after, "exactly the former state");
 }
 
@@ -98,7 +98,7 @@ fn an_id_that_was_used_again_blocks_what_hangs_on_it_until_a_person_attaches_it(
     row_restore(&bed, &[&orders[..], &["parents=attach"]].concat()).expect(0);
     assert_eq!(rows(&bed).len(), before.len() + 5 + 15);
     let run = bed.runs().pop().unwrap();
-    bed.runbook(&["undo", &run]).expect(0);
+    bed.runbook(&["undo", "--yes", &run]).expect(0);
     assert_eq!(rows(&bed), before, "exactly the former state");
 }
 
@@ -199,7 +199,7 @@ fn killed_at_any_record_the_rows_come_back_once_and_can_be_taken_back() {
         assert_eq!(rows(&bed), whole, "{point}");
         assert_eq!(bed.output("restore")["all"]["insert"], 21, "{point}");
         let run = bed.runs().pop().unwrap();
-        bed.runbook(&["undo", &run]).expect(0);
+        bed.runbook(&["undo", "--yes", &run]).expect(0);
         assert_eq!(rows(&bed), after, "{point}");
     }
 }

@@ -142,8 +142,15 @@ async fn execute(
     let bound: Vec<&(dyn ToSql + Sync)> =
         texts.iter().map(|text| -> &(dyn ToSql + Sync) { text }).collect();
     let rows = session.query(statement, &bound).await;
-    let rows = rows.map_err(|error| asking::failed("choose the rows", &error))?;
+    let rows = rows.map_err(|error| not_a_value(&error))?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// A value that is none of its type is the plan's mistake.
+fn not_a_value(error: &tokio_postgres::Error) -> StepError {
+    let told = asking::failed("choose the rows", error);
+    let state = error.code().map(tokio_postgres::error::SqlState::code).unwrap_or_default();
+    if state.starts_with("22") { refused(told.message) } else { told }
 }
 
 async fn by_keys(
