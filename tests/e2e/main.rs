@@ -16,6 +16,7 @@ mod discover;
 mod drills;
 mod expand;
 mod faults;
+mod fence;
 mod ground;
 mod kill;
 mod output;
