@@ -5,6 +5,7 @@
 )]
 #![expect(clippy::unwrap_used, reason = "in a test, a panic is the message")]
 
+mod application;
 mod approvals;
 mod archive;
 mod bad_input;
