@@ -21,17 +21,23 @@ pub(crate) enum Archive {
     ///
     /// A file that is there already with the same content is a success; another content under the
     /// same name is refused and nothing changes.
-    #[command(after_help = "In postgresql.conf:\n  archive_mode = on\n  \
+    #[command(
+        after_help = "Example:\n  runbook archive push --store file:///var/backups/wal pg_wal/000000010000000000000003\n\n\
+                      In postgresql.conf:\narchive_mode = on\n\
                       archive_command = 'runbook archive push --store file:///var/backups/wal \"%p\"'\n\n\
-                      Exit status: 0 archived · 1 failed, the server tries again · 4 another file has that name")]
+                      Exit status: 0 archived · 1 failed, the server tries again · 4 another file has that name"
+    )]
     Push(ArchivePush),
     /// Give an archived file back, for `restore_command`.
     ///
     /// Size and SHA-256 are checked before the file gets its name.
-    #[command(after_help = "In postgresql.conf:\n  \
+    #[command(
+        after_help = "Example:\n  runbook archive fetch --store file:///var/backups/wal 00000002.history pg_wal/RECOVERYHISTORY\n\n\
+                      In postgresql.conf:\n\
                       restore_command = 'runbook archive fetch --store file:///var/backups/wal %f \"%p\"'\n\n\
                       Exit status: 0 fetched · 1 the archive does not have it · 126 anything else: the server stops\n\
-                      instead of taking the damage for the end of the archive")]
+                      instead of taking the damage for the end of the archive"
+    )]
     Fetch(ArchiveFetch),
 }
 

@@ -42,7 +42,9 @@ impl Ground {
     /// The files that the server has archived, in order.
     pub(crate) fn spooled(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.cluster.host_dir().join("spool")).unwrap();
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        let whole = |path: &PathBuf| path.extension().is_none_or(|it| it != "new");
+        let mut files: Vec<PathBuf> =
+            entries.map(|entry| entry.unwrap().path()).filter(whole).collect();
         files.sort();
         files
     }
