@@ -110,7 +110,7 @@ pub(crate) fn section() -> Section {
     cluster.create_database("bulk").expect("the server makes a database");
     cluster.execute("bulk", &lab::sample::bulk(MEGABYTES)).expect("the sample loads");
     let folder = tempfile::tempdir().expect("a folder for the store");
-    let place = Place { folder, url: cluster.url("bulk") };
+    let place = Place { folder, url: cluster.socket_url("bulk") };
     place.run("dump", "latest");
     let manifest = place.manifest();
     let log = place.run("restore", manifest["set"].as_str().expect("a set has an id"));
