@@ -138,11 +138,19 @@ pub fn remove_folder(path: &Path) -> io::Result<()> {
 /// Writes a file (0600) so that after a crash it is whole or absent: written beside its place,
 /// synced, renamed, its folder synced.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_durably_for(path, bytes, None)
+}
+
+/// The same for a file that belongs to another account, by its user and group.
+pub fn write_durably_for(path: &Path, bytes: &[u8], owner: Option<(u32, u32)>) -> io::Result<()> {
     let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
     let mut beside = name.to_owned();
     beside.push(".part");
     let beside = path.with_file_name(beside);
     let mut file = private().write(true).create(true).truncate(true).open(&beside)?;
+    if let Some((uid, gid)) = owner {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;

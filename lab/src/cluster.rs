@@ -307,7 +307,7 @@ impl Cluster {
         fs::write(&record, self.port.to_string()).attempt("write", &record)?;
         let setting = self.data_dir().join("port.conf");
         fs::write(&setting, format!("port = {}\n", self.port)).attempt("write", &setting)?;
-        Ok(())
+        home::give(&setting, self.programs.account())
     }
 }
 

@@ -50,6 +50,8 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<pg::pitr::Pitr>::new(),
     &Typed::<pg::rows::extract::ExtractRows>::new(),
     &Typed::<pg::rows::restore::RestoreRows>::new(),
+    &Typed::<pg::standby::create::CreateStandby>::new(),
+    &Typed::<pg::standby::rewind::RewindRejoin>::new(),
     &Typed::<store::put::Put>::new(),
     &Typed::<store::get::Get>::new(),
     &Typed::<store::list::List>::new(),

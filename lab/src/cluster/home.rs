@@ -94,11 +94,17 @@ impl Home {
     }
 }
 
+/// Gives a file or folder to the account that runs the server.
+pub(super) fn give(path: &Path, account: Option<Account>) -> Result<(), ClusterError> {
+    if let Some(Account { uid, gid }) = account {
+        chown(path, Some(uid), Some(gid)).attempt("hand over", path)?;
+    }
+    Ok(())
+}
+
 /// Gives a folder to the account that runs the server, closed to everyone else.
 pub(super) fn hand_over(folder: &Path, account: Option<Account>) -> Result<(), ClusterError> {
-    if let Some(Account { uid, gid }) = account {
-        chown(folder, Some(uid), Some(gid)).attempt("hand over", folder)?;
-    }
+    give(folder, account)?;
     let closed = fs::Permissions::from_mode(0o700);
     fs::set_permissions(folder, closed).attempt("close", folder)
 }

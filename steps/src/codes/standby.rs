@@ -47,4 +47,52 @@ pub(super) const CODES: &[CodeInfo] = &[
          again.",
         "default_transaction_read_only = on",
     ),
+    CodeInfo::new(
+        "RB0559",
+        "the server's files cannot be seen to",
+        "PostgreSQL refuses to run as root, and its files must belong to the account that runs it. Name that account \
+         as `run_as` and let root run the step, or run it as that account.",
+        "server: {data_directory: /var/lib/postgresql/15/main, run_as: root}",
+    ),
+    CodeInfo::new(
+        "RB0564",
+        "no standby can be made in that folder",
+        "It holds something, the folder it would lie in does not exist, or the disk is too small. Nothing was changed.",
+        "uses: pg.create_standby, with: {server: {data_directory: /var/lib/postgresql}}",
+    ),
+    CodeInfo::new(
+        "RB0565",
+        "the server cannot serve a standby",
+        "It is no primary, lacks `wal_level` or `max_wal_senders`, has a standby or a slot in use of that name, or the \
+         role may not replicate. Nothing was changed.",
+        "max_wal_senders = 0",
+    ),
+    CodeInfo::new(
+        "RB0566",
+        "the new standby does not stream",
+        "Its files are whole and it will never start as a primary, but it does not start, or does not stream. The \
+         message ends with its log. The next attempt goes on from there.",
+        "server: {data_directory: /srv/pg, settings: {port: \"1\"}}",
+    ),
+    CodeInfo::new(
+        "RB0567",
+        "the server to rewind runs",
+        "`pg.rewind_rejoin` changes the files of a stopped server. Nothing was changed. Stop it, and make sure that \
+         nobody needs what it holds.",
+        "uses: pg.rewind_rejoin, with: {server: {data_directory: /var/lib/postgresql/15/main}}",
+    ),
+    CodeInfo::new(
+        "RB0568",
+        "the server cannot be rewound",
+        "It is of another cluster or another line of timelines, has neither `wal_log_hints` nor data checksums, \
+         without which nothing tells which pages changed, or lacks its own WAL since before the fork. Nothing was changed. Make a new standby in an empty folder.",
+        "wal_log_hints = off",
+    ),
+    CodeInfo::new(
+        "RB0569",
+        "the rewind failed",
+        "`pg_rewind` broke off, and the server's files may be half of one server and half of another. It was not \
+         started. What only it had is kept in `save`. Make a new standby in an empty folder.",
+        "the new primary was restarted during the rewind",
+    ),
 ];

@@ -33,6 +33,7 @@ mod script;
 mod server_programs;
 pub mod settings;
 pub mod sql;
+pub mod standby;
 pub mod swap_back;
 pub mod target;
 pub mod terminate_connections;

@@ -17,6 +17,20 @@ use super::connection::application_name;
 use super::environment;
 use super::target::{Roots, Target, Tls};
 
+/// What a connection string calls the variables that say how a server is reached.
+/// <https://www.postgresql.org/docs/current/libpq-envars.html>
+const KEYWORDS: [(&str, &str); 9] = [
+    ("PGHOST", "host"),
+    ("PGHOSTADDR", "hostaddr"),
+    ("PGPORT", "port"),
+    ("PGUSER", "user"),
+    ("PGSSLMODE", "sslmode"),
+    ("PGSSLROOTCERT", "sslrootcert"),
+    ("PGSSLCERT", "sslcert"),
+    ("PGSSLKEY", "sslkey"),
+    ("PGCHANNELBINDING", "channel_binding"),
+];
+
 /// A password file in the step's scratch folder, gone with the value.
 pub struct Pgpass {
     path: Option<PathBuf>,
@@ -42,6 +56,14 @@ impl Pgpass {
         let pgpass = path.as_deref().unwrap_or(Path::new("/dev/null"));
         variables.push(("PGPASSFILE", pgpass.to_string_lossy().into_owned()));
         Ok(Self { path, variables })
+    }
+
+    /// The same as parts of a connection string, without the password and the database.
+    pub(super) fn keywords(&self) -> Vec<(&'static str, String)> {
+        let keyword = |name: &str| KEYWORDS.iter().find(|(variable, _)| *variable == name);
+        let variables = self.variables.iter();
+        let known = variables.filter_map(|(name, value)| Some((keyword(name)?.1, value.clone())));
+        known.collect()
     }
 
     /// Gives a program the environment.
@@ -97,8 +119,13 @@ impl Drop for Pgpass {
     }
 }
 
+/// The line of a password file, for any server and database.
+pub(super) fn line(user: &str, password: &str) -> String {
+    let escaped = |text: &str| text.replace('\\', "\\\\").replace(':', "\\:");
+    format!("*:*:*:{}:{}\n", escaped(user), escaped(password))
+}
+
 fn write(folder: &Path, password: &str) -> Result<PathBuf, StepError> {
-    let escaped = password.replace('\\', "\\\\").replace(':', "\\:");
     let failed = |error: std::io::Error| {
         StepError::transient("RB0513", "the password file could not be written").caused_by(&error)
     };
@@ -107,7 +134,7 @@ fn write(folder: &Path, password: &str) -> Result<PathBuf, StepError> {
         let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         match opened {
             Ok(mut file) => {
-                file.write_all(format!("*:*:*:*:{escaped}\n").as_bytes()).map_err(failed)?;
+                file.write_all(line("*", password).as_bytes()).map_err(failed)?;
                 return Ok(path);
             }
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}

@@ -275,7 +275,7 @@ pub(super) fn conninfo(target: &Target) -> String {
     format!("dbname='{}'", target.dbname.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-fn succeeded(exit: &Exit) -> Result<(), StepError> {
+pub(super) fn succeeded(exit: &Exit) -> Result<(), StepError> {
     if exit.status.success() { Ok(()) } else { Err(failed(exit)) }
 }
 

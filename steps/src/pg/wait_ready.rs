@@ -209,6 +209,7 @@ impl Step for WaitReady {
         Footprint::new(Effect::Read, Repeat::Idempotent)
             .gives_up_after(Some(input.timeout))
             .reads_connection(&input.connection)
+            .that_may_be_away()
             .reads(format!("whether the server of `{}` is ready", input.connection))
     }
 

@@ -118,7 +118,7 @@ struct Fence {
     outcome: String,
     /// How that was proved, in a sentence.
     proof: String,
-    /// Since when (RFC 3339 with a zone). Without it the loss counts until now.
+    /// Since when it commits nothing (RFC 3339 with a zone). Without it the loss counts until now.
     #[schemars(with = "Option<String>")]
     fenced_at: Option<Timestamp>,
 }
