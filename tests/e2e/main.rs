@@ -16,6 +16,7 @@ mod daily_backup;
 mod discover;
 mod drills;
 mod expand;
+mod failover;
 mod faults;
 mod fence;
 mod ground;

@@ -1,6 +1,7 @@
 //! `pg.rewind_rejoin`: an old primary that wrote on after the fork, one that crashed, one that had
 //! nothing of its own, and those that cannot be rewound.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
 use engine::step::Observation;
@@ -32,8 +33,13 @@ fn promote(pair: &Pair) {
 
 /// What `pg_rewind` needs.
 fn hints() -> ClusterOptions {
-    let settings =
-        [("wal_log_hints", "on"), ("full_page_writes", "on"), ("wal_keep_size", "256MB")];
+    // With `synchronous_commit` a commit is in the WAL that a crash leaves.
+    let settings = [
+        ("wal_log_hints", "on"),
+        ("full_page_writes", "on"),
+        ("wal_keep_size", "256MB"),
+        ("synchronous_commit", "on"),
+    ];
     let options = ClusterOptions::new();
     settings.iter().fold(options, |options, (name, value)| options.setting(name, value))
 }
@@ -93,12 +99,8 @@ async fn what_only_the_old_primary_has_is_kept_before_it_is_rewound() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_primary_that_crashed_is_rewound_as_well() {
     let pair = parted(&hints());
-    let owner = std::fs::metadata(pair.primary.data_dir()).unwrap();
-    let owner = std::os::unix::fs::MetadataExt::uid(&owner);
-    let account = (
-        owner,
-        std::os::unix::fs::MetadataExt::gid(&std::fs::metadata(pair.primary.data_dir()).unwrap()),
-    );
+    let facts = std::fs::metadata(pair.primary.data_dir()).unwrap();
+    let account = (facts.uid(), facts.gid());
     crash(&pair.primary.program("pg_ctl"), &pair.primary.data_dir(), account);
     promote(&pair);
     let begun = was_primary(&pair);
