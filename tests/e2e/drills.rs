@@ -55,6 +55,7 @@ fn a_drawn_set_is_restored_compared_and_signed() {
     assert!(bed.texts().pop().unwrap().contains("was restored and is what it was"));
     let report = report(&bed);
     assert_eq!(report["rto"]["ended_by"], "check");
+    assert_eq!(report["rpo"]["reported_by"], "restore", "{}", report["rpo"]);
     assert_eq!(report["objectives"][0]["met"], true, "{report}");
 }
 
@@ -106,7 +107,9 @@ fn what_a_drill_loses_is_noticed_and_comes_back() {
     assert_eq!(bed.databases(), before, "both databases are gone");
     assert_eq!(bed.cluster.query_one("app", rows).unwrap(), users, "production is untouched");
     assert!(bed.texts()[0].contains("what was lost of app is back"), "{:?}", bed.texts());
-    assert_eq!(report(&bed)["rto"]["ended_by"], "check");
+    let told = report(&bed);
+    assert_eq!(told["rto"]["ended_by"], "check");
+    assert_eq!(told["rpo"]["reported_by"], "recover", "{}", told["rpo"]);
 
     // Some rows are a loss, too.
     let rows =
@@ -143,5 +146,7 @@ fn a_year_is_backed_up_restored_lost_and_reviewed() {
     let skipped = of_type(&journal, "step_skipped");
     let skipped: Vec<_> = skipped.iter().filter_map(|it| it["data"]["step"].as_str()).collect();
     assert!(skipped.contains(&"drill.record"), "one list at the end: {skipped:?}");
-    assert_eq!(report(&bed)["rto"]["ended_by"], "drill.check");
+    let told = report(&bed);
+    assert_eq!(told["rto"]["ended_by"], "drill.check");
+    assert_eq!(told["rpo"]["reported_by"], "drill.recover", "{}", told["rpo"]);
 }
