@@ -82,8 +82,10 @@ fn what_docker_says_of_itself_is_not_taken_for_the_program() {
         let ended = stubs.run(name, &exec("argv: [php, artisan, down]"), &[("TOKEN", "x")]);
         let said = ended.expect(status).stderr;
         assert_eq!(failure(&stubs, name), (code.to_owned(), class.to_owned()), "{said}");
-        if ["missing", "lost"].contains(&name) {
-            shown::case(code, said);
+        match name {
+            "missing" => shown::case("RB0761", said),
+            "lost" => shown::case("RB0762", said),
+            _ => {}
         }
     }
 }
