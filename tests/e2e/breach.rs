@@ -37,6 +37,43 @@ fn sets_in(folder: &Path) -> Vec<String> {
     sets.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
+/// A session of the intruder that stays open.
+fn intruder(bed: &Bed) -> std::process::Child {
+    let port = bed.cluster.port();
+    let held = Command::new(bed.cluster.program("psql"))
+        .args(["-X", "-c", "select pg_sleep(600)"])
+        .arg(format!("postgresql://shop:old-word@127.0.0.1:{port}/app"))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let sessions = "select count(*) from pg_stat_activity where usename = 'shop'";
+    while bed.cluster.query_one("postgres", sessions).unwrap() != "1" {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    held
+}
+
+/// The evidence is what was there, in a store of its own.
+fn check_evidence(bed: &Bed, run: &str) {
+    let evidence = bed.folder().join("evidence");
+    let kept = sets_in(&evidence);
+    assert_eq!(bed.output("keep")["set"], kept[0].as_str());
+    let manifest = evidence.join("sets/app").join(&kept[0]).join("manifest.json");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    assert!(manifest.contains("\"breach-evidence\"") && manifest.contains("pwned"));
+    let log = evidence.join("logs").join(run).join("server.log");
+    assert_eq!(std::fs::read_to_string(log).unwrap(), "what the server logged");
+}
+
+/// People rotate the secrets and tick what they have done.
+fn rotate(bed: &Bed, run: &str) {
+    bed.cluster.execute("app", "alter role shop login password 'new-word'").unwrap();
+    for item in ["1", "2", "3", "4", "5"] {
+        let tick = ["approve", run, "rotate", "--item", item, "--as", "dana", "--note", "seen"];
+        command(bed, &tick).expect(0);
+    }
+}
+
 #[test]
 fn a_breach_ends_with_a_clean_database_and_new_secrets() {
     let bed = Bed::with(&lab::sample::application(300));
@@ -54,22 +91,7 @@ fn a_breach_ends_with_a_clean_database_and_new_secrets() {
     assert_eq!(bed.sets().len(), 2);
     let logs = bed.folder().join("server.log");
     std::fs::write(&logs, "what the server logged").unwrap();
-    let intruder = "select pg_sleep(600)";
-    let port = bed.cluster.port().to_string();
-    let mut held = Command::new(bed.cluster.program("psql"))
-        .args(["-X", "-c", intruder, &format!("postgresql://shop:old-word@127.0.0.1:{port}/app")])
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    while bed
-        .cluster
-        .query_one("postgres", "select count(*) from pg_stat_activity where usename = 'shop'")
-        .unwrap()
-        != "1"
-    {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-
+    let mut held = intruder(&bed);
     let before = format!("clean_before={began}");
     let logs = format!("logs={}", logs.display());
     let params = [
@@ -92,23 +114,9 @@ fn a_breach_ends_with_a_clean_database_and_new_secrets() {
     assert_eq!(bed.output("restore")["set"], clean[0].as_str(), "the newest set is infected");
     assert_eq!(bed.output("sessions")["rows"][0]["usename"].as_str(), Some("shop"));
 
-    // The evidence is what was there, in a store of its own.
-    let evidence = bed.folder().join("evidence");
-    let kept = sets_in(&evidence);
-    assert_eq!(bed.output("keep")["set"], kept[0].as_str());
-    let manifest = evidence.join("sets/app").join(&kept[0]).join("manifest.json");
-    let manifest = std::fs::read_to_string(manifest).unwrap();
-    assert!(manifest.contains("\"breach-evidence\"") && manifest.contains("pwned"));
     let run = bed.runs().pop().unwrap();
-    let log = evidence.join("logs").join(&run).join("server.log");
-    assert_eq!(std::fs::read_to_string(log).unwrap(), "what the server logged");
-
-    // People rotate the secrets and tick what they have done.
-    bed.cluster.execute("app", "alter role shop login password 'new-word'").unwrap();
-    for item in ["1", "2", "3", "4", "5"] {
-        let tick = ["approve", &run, "rotate", "--item", item, "--as", "dana", "--note", "seen"];
-        command(&bed, &tick).expect(0);
-    }
+    check_evidence(&bed, &run);
+    rotate(&bed, &run);
     command(&bed, &["resume", &run]).expect(0);
     let restored = as_shop(&bed, "new-word", "app_clean", "select count(*) >= 0 from lms.users");
     assert_eq!(restored.as_deref(), Ok("t"));

@@ -101,7 +101,9 @@ async fn the_servers_of_the_zone_are_found_and_asked() {
     resolver.set("ns2.example.com", RecordType::A, &["127.53.0.2"]);
     resolver.set(NAME, RecordType::A, &["192.0.2.10"]);
     let zone = ["127.53.0.1:53", "127.53.0.2:53"].map(|at| DnsServer::start(at, Mode::Answer));
-    zone.iter().for_each(|server| server.set(NAME, RecordType::A, &["192.0.2.20"]));
+    for server in &zone {
+        server.set(NAME, RecordType::A, &["192.0.2.20"]);
+    }
     let with = json!({"name": NAME, "servers": ["authoritative"],
                       "resolver": resolver.address.to_string(),
                       "expect": {"equals": ["192.0.2.20"]}});

@@ -97,7 +97,7 @@ async fn a_set_is_drawn_by_a_seed_that_is_told() {
 
     let with = json!({"store": "backups", "label": "none", "choose": "random"});
     let error = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap_err();
-    assert_eq!((error.code, error.class), ("RB0611", ErrorClass::NeedsOperator));
+    assert_eq!((error.code.as_str(), error.class), ("RB0611", ErrorClass::NeedsOperator));
     let with = json!({"store": "backups", "label": "daily"});
     let listed = run("store.list", with, &attempt(&lab.host, 1)).await.unwrap();
     assert_eq!((&listed["chosen"], &listed["seed"]), (&Value::Null, &Value::Null));

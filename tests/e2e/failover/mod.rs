@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use lab::cluster::{Cluster, ClusterOptions};
 use serde_json::Value;
 
-use self::scene::{Scene, account};
+use self::scene::{Scene, account, ledger};
 use self::watch::{Acknowledged, Writer};
 
 /// The difference that is allowed between what the report and what the outside measured, for both
@@ -48,7 +48,7 @@ fn a_graceful_failover_loses_no_acknowledged_write() {
     let (written, old, new) = (writer.stop(), old.stop(), new.stop());
     ended.expect(0);
     never_both(&old, &new);
-    let there = scene.numbers(&scene.standby);
+    let there = ledger(&scene.standby);
     let lost: Vec<_> = numbers(&written).into_iter().filter(|n| !there.contains(n)).collect();
     assert_eq!(lost, Vec::<i32>::new(), "acknowledged and lost");
     assert_eq!(scene.timelines(), ["2"]);
@@ -86,7 +86,7 @@ fn fail_back(scene: &Scene) {
     crate::bed::Ended::of(command.output().unwrap()).expect(0);
     old.caught_up_with(&scene.standby).unwrap();
     assert_eq!(old.query_one("postgres", "select pg_is_in_recovery()").unwrap(), "t");
-    assert_eq!(scene.numbers(old), scene.numbers(&scene.standby));
+    assert_eq!(ledger(old), ledger(&scene.standby));
     assert_eq!(scene.bed.output("rejoin")["lost_transactions"], 0);
 }
 
@@ -105,19 +105,19 @@ fn an_ungraceful_failover_shows_what_is_lost() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     let written = writer.stop();
     ended.expect(0);
-    let there = scene.numbers(&scene.standby);
+    let there = ledger(&scene.standby);
     let before = written.iter().filter(|write| write.ended < incident);
     let (kept, lost): (Vec<&Acknowledged>, Vec<&Acknowledged>) =
         before.partition(|write| there.contains(&write.number));
     assert!(!lost.is_empty(), "the standby had not heard of the last writes");
     let report = scene.report();
     let rpo = number(&report, "/rpo/loss_ms");
-    let last = kept.last().unwrap().ended;
-    let seen = ms(last, incident);
+    let newest = kept.last().unwrap().ended;
+    let seen = ms(newest, incident);
     assert!((rpo - seen).abs() <= TOLERANCE_MS, "RPO {rpo} ms, the writer lost {seen} ms");
     let told = scene.bed.output("promote");
     let shown = told["lost_seconds"].as_f64().unwrap();
-    assert!(shown >= incident.duration_since(last).as_secs_f64() - 0.1, "{told}");
+    assert!(shown >= incident.duration_since(newest).as_secs_f64() - 0.1, "{told}");
     assert_eq!(scene.timelines(), ["2"]);
 }
 

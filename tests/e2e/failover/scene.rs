@@ -95,11 +95,6 @@ impl Scene {
         serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"))
     }
 
-    pub(super) fn numbers(&self, cluster: &Cluster) -> Vec<i32> {
-        let rows = cluster.query("app", "select n from ledger order by n").unwrap();
-        rows.iter().map(|row| row.parse().unwrap()).collect()
-    }
-
     pub(super) fn is_standby(&self) -> bool {
         self.standby.query_one("postgres", "select pg_is_in_recovery()").unwrap() == "t"
     }
@@ -128,4 +123,10 @@ impl Scene {
 /// The account of the laboratory's servers, when it is not this one.
 pub(super) fn account() -> Option<&'static str> {
     rustix::process::geteuid().is_root().then_some("postgres")
+}
+
+/// The rows of the ledger that a server has.
+pub(super) fn ledger(cluster: &Cluster) -> Vec<i32> {
+    let rows = cluster.query("app", "select n from ledger order by n").unwrap();
+    rows.iter().map(|row| row.parse().unwrap()).collect()
 }

@@ -254,7 +254,7 @@ pub(super) async fn drop_own(
         return Ok(());
     };
     let lease = comment.and_then(|text| serde_json::from_str::<Lease>(&text).ok());
-    if !lease.is_some_and(|lease| lease.runbook == run) {
+    if lease.is_none_or(|lease| lease.runbook != run) {
         return Err(foreign(schema));
     }
     drop_schema(session, schema).await
