@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use model::ids::{RunId, StepId};
 use model::run::event::Fact;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::clock::pause;
 use crate::process::{CHILD_MARK, ChildRecord};
@@ -57,7 +57,8 @@ pub async fn stop(children: &[ChildRecord]) -> bool {
     for signal in [Signal::TERM, Signal::KILL] {
         for child in children.iter().filter(|child| child.is_alive()) {
             if let Some(pid) = Pid::from_raw(child.pid) {
-                kill_process_group(pid, signal).ok();
+                // A child's own child leads no group: its leader has ended.
+                kill_process_group(pid, signal).or_else(|_| kill_process(pid, signal)).ok();
             }
         }
         for _ in 0..GRACE.as_millis() / 100 {

@@ -66,6 +66,10 @@ pub struct Footprint {
     /// is not there before the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub makes_servers: Vec<String>,
+    /// What its programs do by themselves after a kill is worth nothing: a resume stops them, where
+    /// it would wait for those of other steps.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stops_stragglers: bool,
     /// Locks it takes in a database, in words.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<String>,
@@ -135,6 +139,7 @@ impl Footprint {
             tools: Vec::new(),
             makes_databases: Vec::new(),
             makes_servers: Vec::new(),
+            stops_stragglers: false,
             locks: Vec::new(),
             waits_for_person: false,
             notifies: false,
@@ -286,6 +291,13 @@ impl Footprint {
     #[must_use]
     pub fn makes_server(mut self, host: &str) -> Self {
         self.makes_servers.push(host.to_owned());
+        self
+    }
+
+    /// Marks a step whose programs a resume stops when they outlived a kill.
+    #[must_use]
+    pub fn stops_stragglers(mut self) -> Self {
+        self.stops_stragglers = true;
         self
     }
 

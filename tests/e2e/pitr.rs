@@ -163,7 +163,7 @@ fn latest_a_position_a_transaction_and_a_restore_point_are_moments_too() {
     ground.sql("insert into orders values (2000, 'x')");
     let xid =
         one("begin; insert into orders values (2001, 'y'); select pg_current_xact_id(); commit");
-    let lsn = one("select pg_current_wal_lsn()");
+    let lsn = one("select pg_current_wal_insert_lsn()");
     ground.sql("insert into orders values (2002, 'z')");
     ground.sql("select pg_create_restore_point('before release')");
     ground.sql("insert into orders values (2003, 'last')");

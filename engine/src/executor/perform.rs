@@ -125,8 +125,8 @@ impl Perform {
     async fn look(&self, job: &Job) -> Result<Seen, StepError> {
         let children = orphans::living(job.created.run, &job.step.id, &job.facts);
         if !children.is_empty() {
-            let stopped = self.orphans == Orphans::Stop && orphans::stop(&children).await;
-            if !stopped {
+            let stops = self.orphans == Orphans::Stop || job.step.footprint.stops_stragglers;
+            if !(stops && orphans::stop(&children).await) {
                 return Ok(Seen::InProgress);
             }
         }

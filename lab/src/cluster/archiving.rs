@@ -15,7 +15,8 @@ impl Cluster {
     pub fn switch_wal(&self) -> Result<String, ClusterError> {
         // A segment without a record is not ended.
         self.execute("postgres", "SELECT pg_logical_emit_message(false, 'lab', 'switch')")?;
-        let name = "SELECT pg_walfile_name(pg_current_wal_lsn())";
+        // What is inserted, not what is written yet: commits are asynchronous here.
+        let name = "SELECT pg_walfile_name(pg_current_wal_insert_lsn())";
         let name = self.query_one("postgres", name)?;
         self.execute("postgres", "SELECT pg_switch_wal()")?;
         Ok(name)

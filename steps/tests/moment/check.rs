@@ -118,7 +118,8 @@ async fn an_archiver_that_fails_is_an_alarm() {
 async fn a_position_that_is_not_archived_yet_is_waited_for() {
     let ground = with_table();
     write(&ground);
-    let position = ground.cluster.query_one("postgres", "SELECT pg_current_wal_lsn()").unwrap();
+    let position =
+        ground.cluster.query_one("postgres", "SELECT pg_current_wal_insert_lsn()").unwrap();
     let wanted = input(&json!({"includes": position, "wait": "2s"}));
     let late = ground.run("pg.archive_check", wanted.clone()).await.unwrap_err();
     assert_eq!(late.code, "RB0598", "there is nothing at all");

@@ -35,8 +35,9 @@ const FIRST_HEADER: u64 = 40;
 /// It lists the archived segments of the cluster and looks for gaps along the newest timeline, from
 /// the oldest base backup on (without any, from the oldest segment). It reads the end of the archive
 /// for the last commit that is in it, and asks the server what its archiver says. `rpo_seconds` is
-/// the age of that commit: what was committed since would be lost with the server. It is zero when
-/// the archive shows that no transaction has been made since.
+/// the age of that commit, or of the newest base backup when that is younger: what was committed
+/// since would be lost with the server. It is zero when the archive shows that no transaction has
+/// been made since.
 ///
 /// ## When to use it
 /// On a schedule, with `max_age`; before something risky; as the first look when the server is gone,
@@ -46,8 +47,8 @@ const FIRST_HEADER: u64 = 40;
 /// Nothing.
 ///
 /// ## How it can fail
-/// When segments are missing, when the archiver fails or is off, when the last archived commit is
-/// older than `max_age`, when an archived file is damaged. A server on which nothing is written
+/// When segments are missing, when the archiver fails or is off, when the last moment that can be
+/// recovered is older than `max_age`, when an archived file is damaged. A server on which nothing is written
 /// archives nothing: set `archive_timeout`.
 ///
 /// ## Example
@@ -68,7 +69,7 @@ pub struct Input {
     bases: Option<String>,
     /// The cluster's system identifier; without it, that of the server, or the only one there is.
     cluster: Option<String>,
-    /// The last archived commit is not older.
+    /// The last archived commit, or the newest base backup, is not older.
     max_age: Option<Span>,
     /// No segment is missing.
     #[serde(default = "yes")]
@@ -96,8 +97,8 @@ pub struct Missing {
 /// What is in the archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
-    /// How long ago the last archived commit was made; 0 when nothing was committed since. The
-    /// measured RPO.
+    /// How long ago the last archived commit was made, or the newest base backup begun; 0 when
+    /// nothing was committed since. The measured RPO.
     rpo_seconds: Option<f64>,
     /// When the last archived commit was made.
     #[schemars(with = "Option<String>")]
@@ -283,18 +284,24 @@ impl Seen {
             && (self.unarchived() == Some(0) || self.scanned.quiet == Some(archiver.next_xid))
     }
 
-    fn rpo_seconds(&self) -> Option<f64> {
+    /// What was committed after this would be lost: a base backup has all that was committed before
+    /// it began, with or without the archive.
+    fn safe_until(&self) -> Option<Timestamp> {
         if self.nothing_since() {
-            return Some(0.0);
+            return Some(self.now);
         }
-        let last = self.scanned.last_commit.as_ref()?;
-        Some(self.now.duration_since(last.at).as_secs_f64().max(0.0))
+        let archived = self.scanned.last_commit.as_ref().map(|commit| commit.at);
+        archived.max(self.bases.first().map(|base| base.started))
+    }
+
+    fn rpo_seconds(&self) -> Option<f64> {
+        let age = |until| self.now.duration_since(until).as_secs_f64().max(0.0);
+        self.safe_until().map(age)
     }
 
     fn output(&self) -> Output {
         let archiver = self.archiver.as_ref();
         let last_commit = self.scanned.last_commit.as_ref().map(|commit| commit.at);
-        let point = if self.nothing_since() { Some(self.now) } else { last_commit };
         Output {
             system_identifier: self.cluster.to_string(),
             timeline: self.history.timeline,
@@ -311,7 +318,7 @@ impl Seen {
             newest_base: self.bases.first().map(|base| base.base.to_string()),
             last_lsn: self.scanned.last_record.map(|lsn| lsn.to_string()),
             last_commit,
-            safe_until: point.map(|at| at.to_string()),
+            safe_until: self.safe_until().map(|at| at.to_string()),
             rpo_seconds: self.rpo_seconds(),
             unarchived_bytes: self.unarchived(),
             failing: archiver.map(|archiver| archiver.failing),
@@ -364,12 +371,13 @@ impl Seen {
     }
 
     fn too_old(&self, seconds: Option<f64>, most: Span) -> StepError {
-        let last = self.scanned.last_commit.as_ref().map(|commit| commit.at.to_string());
-        let message = match seconds.zip(last) {
-            Some((seconds, last)) => format!(
-                "the last archived commit was made at {last}, {seconds:.0} s ago, `max_age` is {most}"
+        let message = match seconds.zip(self.safe_until()) {
+            Some((seconds, until)) => format!(
+                "what was committed after {until}, {seconds:.0} s ago, would be lost, `max_age` is {most}"
             ),
-            None => format!("no archived commit was found, `max_age` is {most}"),
+            None => {
+                format!("no archived commit was found, and no base backup; `max_age` is {most}")
+            }
         };
         StepError::permanent("RB0599", message)
             .hint("see `pg_stat_archiver`, and set `archive_timeout` on the server")

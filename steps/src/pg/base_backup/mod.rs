@@ -137,6 +137,8 @@ impl Step for BaseBackup {
             .reads_connection(&input.connection)
             .store(&input.store)
             .tool("tar")
+            // The process that streams the WAL outlives `pg_basebackup` and would never end.
+            .stops_stragglers()
     }
 
     fn example() -> Output {

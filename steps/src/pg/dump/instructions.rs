@@ -82,7 +82,12 @@ fn whole(text: &mut String, manifest: &Manifest) {
         let name = if manifest.format == Format::Directory { DIRECTORY } else { CUSTOM };
         let archive = archive(manifest, name);
         let list = without_needy(manifest, &archive);
-        let jobs = "--jobs=\"${JOBS:-2}\"";
+        // Several at once may leave an index of a partitioned table invalid: see `partitions.rs`.
+        line(
+            text,
+            "# JOBS=4 is faster; then look for indexes with `indisvalid = false` in `pg_index`.",
+        );
+        let jobs = "--jobs=\"${JOBS:-1}\"";
         line(text, &format!("pg_restore --exit-on-error {jobs}{list} -d \"$DB\" {archive}"));
         foreign_keys(text, manifest);
     }
