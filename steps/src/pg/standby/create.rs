@@ -98,7 +98,8 @@ pub struct Output {
 /// The step kind.
 pub struct CreateStandby;
 
-fn ten_minutes() -> Span {
+/// How long a standby may take to start and to stream, unless the plan says otherwise.
+pub(super) fn ten_minutes() -> Span {
     Duration::from_mins(10).into()
 }
 

@@ -4,7 +4,6 @@ mod control;
 mod diverged;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use engine::context::StepContext;
 use engine::files;
@@ -22,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use self::control::Control;
 use self::diverged::{Diverged, configuration, keep};
 use super::conninfo::{Upstream, write_private};
-use super::create::name_problem;
+use super::create::{name_problem, ten_minutes};
 use super::follow::{SIGNAL, configure, is_marked, short, start_and_follow};
 use super::primary::{self, Primary};
 use super::server::{Local, Server};
@@ -120,10 +119,6 @@ pub struct Output {
 
 /// The step kind.
 pub struct RewindRejoin;
-
-fn ten_minutes() -> Span {
-    Duration::from_mins(10).into()
-}
 
 /// That the server's files are about to be changed.
 #[derive(Serialize, Deserialize)]
