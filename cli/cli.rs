@@ -457,7 +457,10 @@ pub(crate) enum ReportFormat {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Backups {
     /// List the sets of a store with age, size, and how far each is proven.
-    #[command(after_help = "Example:\n  runbook backups list --store file:///var/backups/runbook")]
+    #[command(
+        after_help = "Examples:\n  runbook backups list --store file:///var/backups/runbook\n  \
+                      AWS_REGION=us-west-2 runbook backups list --store s3://acme-backups/lms"
+    )]
     List(BackupsList),
     /// Show one set: its manifest in short and its proofs.
     #[command(

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::memory_host::MemoryHost;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreSettings};
 use lab::cluster::{Cluster, ClusterOptions};
 use model::node::Node;
 use model::proof::Level;
@@ -47,6 +47,7 @@ impl Bench {
             url: format!("file://{}/store", folder.path().display()),
             min_proof: Level::Stored,
             encrypt: None,
+            s3: S3Settings::default(),
         };
         let host = MemoryHost::new(jiff::Timestamp::now(), scratch)
             .with_connection(connection("prod", DATABASE))

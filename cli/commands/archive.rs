@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use engine::settings::StoreSettings;
-use model::proof::Level;
 use model::step_error::StepError;
 use model::wal::InvalidName;
 use steps::pg::archive;
@@ -20,9 +19,7 @@ const MISSING: &str = "RB0595";
 const OTHER: &str = "RB0594";
 
 fn open(url: &str) -> Result<Arc<dyn Store>, StepError> {
-    let (name, url) = ("archive".to_owned(), url.to_owned());
-    let settings = StoreSettings { name, url, min_proof: Level::Identical, encrypt: None };
-    Ok(store::open(&settings)?)
+    Ok(store::open(&StoreSettings::at(url))?)
 }
 
 /// What a server's log gets.

@@ -199,13 +199,7 @@ fn open(url: &str) -> Result<Arc<dyn Store>, Failure> {
         let message = format!("there is no store at `{url}`");
         return Err(Failure::new(Exit::Invalid, "RB0913", message).help("check the URL"));
     }
-    let settings = StoreSettings {
-        name: url.to_owned(),
-        url: url.to_owned(),
-        min_proof: Level::Identical,
-        encrypt: None,
-    };
-    store::open(&settings).map_err(unread)
+    store::open(&StoreSettings::at(url)).map_err(unread)
 }
 
 fn unread(error: StoreError) -> Failure {

@@ -21,6 +21,11 @@ pub fn seed() -> u32 {
     getrandom::u32().expect("the kernel has randomness")
 }
 
+/// A mark that nobody else makes: 32 hexadecimal digits.
+pub fn mark() -> String {
+    format!("{:016x}{:016x}", bits(), bits())
+}
+
 /// `base`, lengthened or shortened by at most the share `jitter` of it.
 pub fn jittered(base: Duration, jitter: f64) -> Duration {
     #[expect(clippy::cast_precision_loss, reason = "chance needs no more than 52 bits")]

@@ -18,7 +18,7 @@ use crate::container::{self, Address};
 use crate::redact::Redactor;
 use crate::scope;
 use crate::secrets::{self, Secrets};
-use crate::settings::{ConnectionSettings, StoreKeys, StoreSettings};
+use crate::settings::{ConnectionSettings, S3Settings, StoreKeys, StoreSettings};
 
 /// Renders for one attempt.
 #[derive(Clone)]
@@ -111,7 +111,8 @@ impl Renderer {
             let message = format!("`encrypt` of store `{name}` cannot be rendered: {error}");
             StepError::permanent("RB0406", message)
         })?;
-        Ok(StoreSettings { name: name.to_owned(), url, min_proof: store.min_proof, encrypt })
+        let s3 = s3_settings(store, &fields);
+        Ok(StoreSettings { name: name.to_owned(), url, min_proof: store.min_proof, encrypt, s3 })
     }
 
     /// What opens the sets of a named store.
@@ -165,6 +166,24 @@ impl Renderer {
         let mut scope = self.scope.clone();
         scope["secrets"] = Value::Object(secrets);
         template::render(value, &scope).map_err(|error| refused(what, &error))
+    }
+}
+
+fn s3_settings(store: &model::plan::Store, fields: &Map<String, Value>) -> S3Settings {
+    // A parameter that is empty says as little as a key that is absent.
+    let text = |key: &str| {
+        let text = fields.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
+    S3Settings {
+        region: text("region"),
+        endpoint_url: text("endpoint_url"),
+        profile: text("profile"),
+        storage_class: text("storage_class"),
+        kms_key: text("kms_key"),
+        object_lock: store.object_lock.clone(),
+        path_style: store.path_style,
+        compatible: store.compatible,
     }
 }
 

@@ -9,7 +9,9 @@
 
 pub mod cluster;
 mod http;
+pub mod relay;
 pub mod route;
+pub mod s3;
 pub mod sample;
 pub mod sink;
 pub mod sshd;

@@ -24,6 +24,7 @@ pub mod retention;
 pub mod rows;
 pub mod run;
 pub mod runbook;
+pub mod s3_url;
 pub mod schema;
 pub mod secret;
 pub mod set;

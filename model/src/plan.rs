@@ -18,7 +18,7 @@ pub use conduct::{
     Concurrency, Contact, Group, OnConflict, Overlap, Review, Rollback, Schedule, ScheduledMode,
 };
 pub use step::{Item, LeftOut, Milestone, Occasion, PlanStep, Retry, Role};
-pub use target::{Connection, Decrypt, Encrypt, SecretSource, Store};
+pub use target::{Aws, Connection, Decrypt, Encrypt, LockMode, ObjectLock, SecretSource, Store};
 
 /// The version of the plan's form in the journal.
 pub const PLAN_VERSION: u32 = 1;

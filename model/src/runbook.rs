@@ -24,6 +24,7 @@ mod schedule;
 mod scope;
 mod sealing;
 mod step;
+mod store;
 mod trial;
 mod ungraceful;
 mod variant;
@@ -44,7 +45,7 @@ use crate::units::Span;
 use conduct::Conduct;
 pub(crate) use conduct::{CONCURRENCY, CONTACT, REVIEW};
 use declare::{Broken, Declared, Named};
-pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET, STORE};
+pub(crate) use declare::{CONNECTION, DEFAULTS, OBJECTIVES, RUNBOOK, SECRET};
 pub(crate) use drill::DRILL;
 use drill::Drill;
 use expand::{Expansion, Part};
@@ -58,6 +59,7 @@ pub use param::{Param, ParamType};
 pub(crate) use schedule::SCHEDULE;
 use step::Step;
 pub(crate) use step::{CONTINUE_ON, HANDLER_STEP, MILESTONE, REPLACEMENT, STEP, UNDO};
+pub(crate) use store::{AWS, STORE};
 pub(crate) use ungraceful::UNGRACEFUL;
 pub use variant::Variant;
 
@@ -81,6 +83,7 @@ pub struct Runbook {
     handlers: Vec<Told>,
     drill: Option<Drill>,
     conduct: Conduct,
+    aws: Option<Declared<crate::plan::Aws>>,
     broken: Broken,
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::catalog::Catalog;
 use crate::proof::Level;
 use crate::runbook::{
-    CONCURRENCY, CONNECTION, CONTACT, CONTINUE_ON, DEFAULTS, DRILL, FOREACH, HANDLER_STEP,
+    AWS, CONCURRENCY, CONNECTION, CONTACT, CONTINUE_ON, DEFAULTS, DRILL, FOREACH, HANDLER_STEP,
     HANDLERS, Keys, MILESTONE, OBJECTIVES, PARAM, ParamType, REPLACEMENT, REVIEW, RUNBOOK,
     SCHEDULE, SECRET, STEP, STORE, UNDO, UNGRACEFUL,
 };
@@ -83,6 +83,11 @@ fn header(key: &str) -> Value {
         "vars" => named(&json!(true), "values made from params, run and earlier vars"),
         "connections" => named(&reference("connection"), "PostgreSQL targets"),
         "stores" => named(&reference("store"), "backup stores"),
+        "aws" => object(&AWS, &[], |key| match key {
+            "region" => text("region of every store on S3 that names none"),
+            "profile" => text("profile of AWS whose credentials are used"),
+            _ => text("where S3 answers, when that is not AWS"),
+        }),
         "defaults" => object(&DEFAULTS, &[], |key| match key {
             "retry" => reference("retry"),
             _ => reference("duration"),
@@ -232,10 +237,32 @@ fn connection(key: &str) -> Value {
 
 fn store(key: &str) -> Value {
     match key {
-        "url" => text("file:///path"),
+        "url" => text("file:///path or s3://bucket/folder"),
         "encrypt" => encrypt(),
         "decrypt" => decrypt(),
-        _ => of_type::<Level>(),
+        "min_proof" => of_type::<Level>(),
+        "region" => text("of S3: the region of the bucket"),
+        "endpoint_url" => text("of S3: where it answers, when that is not AWS"),
+        "profile" => text("of S3: the profile of AWS whose credentials are used"),
+        "storage_class" => text("of S3: the class of every object, such as `STANDARD_IA`"),
+        "kms_key" => text("of S3: the key in KMS by which the bucket encrypts"),
+        "object_lock" => json!({
+            "type": "object", "description": "of S3: how long nobody may remove an object",
+            "properties": {
+                "mode": {"enum": ["governance", "compliance"]},
+                "days": {"type": "integer", "minimum": 1, "maximum": 36500},
+            },
+            "required": ["mode", "days"],
+            "additionalProperties": false,
+        }),
+        "path_style" => {
+            json!({"type": "boolean", "description": "of S3: the bucket stands in the path"})
+        }
+        "compatible" => json!({
+            "type": "boolean", "default": false,
+            "description": "of S3: not AWS; checksums are sent only where they must be",
+        }),
+        other => unreachable!("the key `{other}` of a store has no schema"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! commands and people.
 
 mod application;
+mod aws;
 mod fencing;
 mod moment;
 mod rows;
@@ -19,6 +20,7 @@ pub const ALL: &[&[CodeInfo]] = &[
     fencing::CODES,
     standby::CODES,
     application::CODES,
+    aws::CODES,
 ];
 
 const CODES: &[CodeInfo] = &[
@@ -270,7 +272,7 @@ const CODES: &[CodeInfo] = &[
     CodeInfo::new(
         "RB0600",
         "the URL of a store is not valid",
-        "A store is `file:///` and an absolute path.",
+        "A store is `file:///` and an absolute path, or `s3://bucket/folder`.",
         "stores: {backups: {url: backups}}",
     ),
     CodeInfo::new(

@@ -3,6 +3,7 @@
 
 use engine::registry::{DynStep, Registry, Typed};
 
+pub mod aws;
 pub mod codes;
 pub mod command;
 pub mod dns;

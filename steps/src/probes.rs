@@ -30,7 +30,9 @@ impl Probes for Looks {
         settings: &'a StoreSettings,
     ) -> HostFuture<'a, Result<StoreFacts, StepError>> {
         Box::pin(async move {
-            let free_bytes = store::open(settings)?.free_space().await?;
+            let store = store::open(settings)?;
+            store.look().await?;
+            let free_bytes = store.free_space().await?;
             Ok(StoreFacts { free_bytes })
         })
     }

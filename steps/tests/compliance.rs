@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use engine::memory_host::MemoryHost;
 use engine::registry::DynStep;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreSettings};
 use model::catalog::InputRefusal;
 use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
@@ -298,6 +298,7 @@ fn host(footprint: &Footprint, folder: &std::path::Path) -> Arc<MemoryHost> {
             url: format!("file://{}", folder.join("store").display()),
             min_proof: Level::Identical,
             encrypt: None,
+            s3: S3Settings::default(),
         });
     }
     Arc::new(host)

@@ -30,6 +30,7 @@ mod pitr;
 mod plan;
 mod recipes;
 mod row_restore;
+mod s3;
 mod said;
 mod shipped;
 mod stages;

@@ -68,7 +68,7 @@ fn protected() -> bool {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Store {
-    /// `file:///path`, a template over params, vars and run.
+    /// `file:///path` or `s3://bucket/folder`, a template over params, vars and run.
     pub url: String,
     /// The lowest proof level at which a set counts as proven. Default `identical`.
     #[serde(default = "min_proof")]
@@ -79,6 +79,67 @@ pub struct Store {
     /// What opens the sets of this store; read by steps that restore or prove, and by no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decrypt: Option<Decrypt>,
+    /// The region of the bucket. This and what follows is for stores on S3; text fields may hold
+    /// templates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Where S3 answers, when that is not AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+    /// The profile in the configuration of AWS whose credentials are used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// The storage class of every object that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<String>,
+    /// The key in KMS by which the bucket encrypts every object that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms_key: Option<String>,
+    /// How long nobody may remove an object that is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_lock: Option<ObjectLock>,
+    /// Whether the bucket stands in the path of the URL rather than in the name of the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_style: Option<bool>,
+    /// The store speaks S3 and is not AWS: checksums are sent only where they must be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compatible: bool,
+}
+
+/// Where S3 is, for every store that does not say so itself. Text fields may hold templates over
+/// params, vars and run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    /// The region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// The profile in the configuration of AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Where the services answer, when that is not AWS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint_url: Option<String>,
+}
+
+/// A retention that S3 itself enforces.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObjectLock {
+    /// Who may shorten it.
+    pub mode: LockMode,
+    /// Days from the moment an object is written.
+    pub days: u32,
+}
+
+/// Who may remove a locked object before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LockMode {
+    /// Whoever has a privilege of its own.
+    Governance,
+    /// Nobody, the account's owner included.
+    Compliance,
 }
 
 /// Recipients, of `age` or of `gpg`. Text fields may hold templates over params, vars and run.

@@ -43,7 +43,7 @@ pub(super) fn examine(
         scopes.push(Scope::new(&mut names, &part.bound, problems));
         target_secrets.push(targets(&mut names, problems));
     }
-    region::connections(expansion, &scopes, problems);
+    region::targets(expansion, &scopes, problems);
     names.enter(0, None);
     let concurrency = conduct::concurrency(&mut names, &expansion.parts[0].bound, problems);
     names.order = written(expansion, problems);
@@ -116,7 +116,20 @@ fn targets(names: &mut Names<'_>, problems: &mut Vec<Diagnostic>) -> TargetSecre
             target(decrypt, names, found, problems);
         }
     }
+    aws(names, &mut secrets, problems);
     secrets
+}
+
+/// Checks the templates of `aws`, whose secrets every store may need.
+fn aws(names: &mut Names<'_>, secrets: &mut TargetSecrets, problems: &mut Vec<Diagnostic>) {
+    let Some(aws) = &names.runbook.aws else { return };
+    let mut found = IndexSet::new();
+    target(&aws.node, names, &mut found, problems);
+    for ((sort, _), secrets) in secrets {
+        if *sort == "stores" {
+            secrets.extend(found.iter().cloned());
+        }
+    }
 }
 
 /// The key of a store whose secrets only steps that open its sets need.

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, conduct, drill, handlers, param, sealing, step};
+use super::{Header, Param, Runbook, conduct, drill, handlers, param, step, store};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::node_de;
-use crate::plan::{Connection, Objectives, SecretSource, Store};
+use crate::plan::{Aws, Connection, Objectives, SecretSource, Store};
 use crate::suggest;
 use crate::template::is_template;
 use crate::units::Span;
@@ -58,8 +58,9 @@ pub(crate) const RUNBOOK: Keys = Keys {
         "review",
         "allowed_regions",
         "schedule",
+        "aws",
     ],
-    later: &["aws"],
+    later: &[],
 };
 pub(crate) const OBJECTIVES: Keys =
     Keys { what: "`objectives`", known: &["rto", "rpo"], later: &[] };
@@ -89,12 +90,6 @@ pub(crate) const CONNECTION: Keys = Keys {
     ],
     later: &[],
 };
-pub(crate) const STORE: Keys = Keys {
-    what: "a store",
-    known: &["url", "min_proof", "encrypt", "decrypt"],
-    later: &["region", "endpoint_url", "storage_class", "kms_key", "object_lock"],
-};
-
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-PROTECTION>
 const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
@@ -117,6 +112,7 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
     let fields = Fields::new(root, &RUNBOOK, problems);
     version(&fields, problems);
     let mut broken = Broken::new();
+    let aws = store::aws(&fields, problems);
     Runbook {
         text: text.to_owned(),
         base: 0,
@@ -127,11 +123,12 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
         secrets: named(&fields, "secrets", &mut broken, problems, secret),
         vars: named(&fields, "vars", &mut broken, problems, |_, _| Some(())),
         connections: connections(&fields, &mut broken, problems),
-        stores: stores(&fields, &mut broken, problems),
+        stores: stores(&fields, aws.as_ref(), &mut broken, problems),
         steps: step::read_all(&fields, problems),
         handlers: handlers::read(&fields, problems),
-        drill: drill::read(&fields, &mut broken, problems),
+        drill: drill::read(&fields, aws.as_ref(), &mut broken, problems),
         conduct: conduct::read(&fields, problems),
+        aws,
         broken,
     }
     .with_params_checked(problems)
@@ -149,10 +146,11 @@ pub(super) fn connections(
 /// `stores` of a mapping.
 pub(super) fn stores(
     fields: &Fields<'_>,
+    aws: Option<&Declared<Aws>>,
     broken: &mut Broken,
     problems: &mut Vec<Diagnostic>,
 ) -> Named<Store> {
-    named(fields, "stores", broken, problems, store)
+    named(fields, "stores", broken, problems, |node, problems| store::read(node, aws, problems))
 }
 
 impl Runbook {
@@ -267,7 +265,11 @@ fn named<T>(
 }
 
 /// A declaration that is one mapping with fixed keys.
-fn one<T: DeserializeOwned>(node: &Node, keys: &Keys, problems: &mut Vec<Diagnostic>) -> Option<T> {
+pub(super) fn one<T: DeserializeOwned>(
+    node: &Node,
+    keys: &Keys,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
     let before = problems.len();
     Fields::new(node, keys, problems);
     if problems.len() > before {
@@ -343,27 +345,6 @@ fn two_ways(node: &Node, leader: &str, others: &[&str], problems: &mut Vec<Diagn
                 .help(format!("say the {key} in one of them only")),
         );
     }
-}
-
-fn store(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<Store> {
-    let store: Store = one(node, &STORE, problems)?;
-    sealing::check(node, problems);
-    let (url, node) = (&store.url, node.get("url")?);
-    if is_template(url) || url.starts_with("file:///") {
-        return Some(store);
-    }
-    let problem = match url.split_once("://") {
-        Some((scheme, _)) if scheme != "file" => {
-            let message = format!("stores at `{scheme}://` are not supported by this version");
-            Diagnostic::error(code::NOT_YET, node.span.clone(), message)
-        }
-        _ => {
-            let message = format!("`{url}` is not a store's URL");
-            Diagnostic::error(code::VALUE, node.span.clone(), message)
-        }
-    };
-    problems.push(problem.help("this version knows `file:///path`"));
-    Some(store)
 }
 
 /// A value that may be given partly.

@@ -2,7 +2,7 @@
 
 use indexmap::IndexMap;
 
-use super::declare::{self, Broken, Named};
+use super::declare::{self, Broken, Declared, Named};
 use super::fields::{Fields, Keys};
 use super::param;
 use super::step::{self, Spanned, Step};
@@ -10,7 +10,7 @@ use super::{Inclusion, Runbook};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, SourceSpan};
-use crate::plan::{Connection, LeftOut, Store};
+use crate::plan::{Aws, Connection, LeftOut, Store};
 use crate::suggest;
 
 pub(crate) const DRILL: Keys = Keys {
@@ -38,6 +38,7 @@ struct Given {
 /// Reads `drill`.
 pub(super) fn read(
     fields: &Fields<'_>,
+    aws: Option<&Declared<Aws>>,
     broken: &mut Broken,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Drill> {
@@ -60,7 +61,7 @@ pub(super) fn read(
         replace,
         skip: fields.texts("skip", problems).unwrap_or_default(),
         connections: declare::connections(&fields, broken, problems),
-        stores: declare::stores(&fields, broken, problems),
+        stores: declare::stores(&fields, aws, broken, problems),
     })
 }
 

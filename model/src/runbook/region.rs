@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::Runbook;
 use super::conduct::texts_of;
 use super::expand::Expansion;
 use super::fields::Fields;
@@ -12,6 +13,7 @@ use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::footprint::Footprint;
 use crate::node::{Node, NodeValue, SourceSpan};
+use crate::s3_url::SCHEME;
 use crate::template::{self, Template};
 
 /// Hosts of clouds that name their region: `db.x.eu-west-1.rds.amazonaws.com`.
@@ -58,12 +60,8 @@ pub(super) fn step(
     }
 }
 
-/// Reports connections outside the allowed regions.
-pub(super) fn connections(
-    expansion: &Expansion<'_>,
-    scopes: &[Scope],
-    problems: &mut Vec<Diagnostic>,
-) {
+/// Reports connections and stores outside the allowed regions.
+pub(super) fn targets(expansion: &Expansion<'_>, scopes: &[Scope], problems: &mut Vec<Diagnostic>) {
     let allowed = &expansion.parts[0].runbook.conduct.allowed_regions;
     if allowed.is_empty() {
         return;
@@ -77,7 +75,29 @@ pub(super) fn connections(
                 problems.push(outside(&region, node.span.clone(), allowed));
             }
         }
+        for (region, node) in stores(part.runbook, scope) {
+            if !allowed.contains(&region) {
+                problems.push(outside(&region, node.span.clone(), allowed));
+            }
+        }
     }
+}
+
+/// The regions that stores on S3 name, with the places that do so.
+fn stores<'a>(runbook: &'a Runbook, scope: &Scope) -> Vec<(String, &'a Node)> {
+    let mut named = Vec::new();
+    let common = runbook.aws.as_ref().map(|aws| &aws.node);
+    for store in runbook.stores.values() {
+        let url = store.node.get("url").and_then(|node| filled(node, scope));
+        if url.is_some_and(|url| !url.starts_with(SCHEME)) {
+            continue;
+        }
+        let place = |key| store.node.get(key).or_else(|| common?.get(key));
+        let (region, endpoint) = (place("region"), place("endpoint_url"));
+        named.extend(region.and_then(|node| Some((filled(node, scope)?, node))));
+        named.extend(endpoint.and_then(|node| Some((region_in(&filled(node, scope)?)?, node))));
+    }
+    named
 }
 
 /// The text of a node, as far as it is known before the run.

@@ -4,11 +4,13 @@ use std::io;
 
 use model::step_error::StepError;
 
+use crate::aws::classify::AwsError;
+
 /// Why a store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The `url` is of no kind that is known.
-    #[error("`{url}` is not a store: it is `file:///` and an absolute path")]
+    #[error("`{url}` is not a store: it is `file:///path` or `s3://bucket/folder`")]
     Url {
         /// As written.
         url: String,
@@ -65,6 +67,54 @@ pub enum StoreError {
         /// What is wrong with it.
         why: String,
     },
+    /// A promise that a folder cannot keep.
+    #[error("`{key}` is for stores on S3, and `{url}` is none")]
+    OnlyS3 {
+        /// The store.
+        url: String,
+        /// The key of the store.
+        key: &'static str,
+    },
+    /// Nobody vouches for us, or no longer.
+    #[error("AWS does not know who asks for `{path}`")]
+    Credentials {
+        /// The path.
+        path: String,
+        /// What AWS said.
+        source: Box<AwsError>,
+    },
+    /// The bucket is not there, or somewhere else.
+    #[error("the bucket of `{path}` is not where the store says")]
+    Bucket {
+        /// The path.
+        path: String,
+        /// What S3 said.
+        source: Box<AwsError>,
+    },
+    /// S3 refuses the request as such.
+    #[error("the store refuses the request for `{path}`")]
+    Rejected {
+        /// The path.
+        path: String,
+        /// What S3 said.
+        source: Box<AwsError>,
+    },
+    /// The answer was lost, and nothing tells whether the object was committed.
+    #[error("`{path}` may have been committed, or not")]
+    Unsure {
+        /// The path.
+        path: String,
+        /// How the answer was lost.
+        source: Box<AwsError>,
+    },
+    /// What the store keeps is not what was sent.
+    #[error("what the store keeps at `{path}` is not what was sent: {why}")]
+    Altered {
+        /// The path.
+        path: String,
+        /// The difference.
+        why: String,
+    },
     /// Anything else.
     #[error("the store failed at `{path}`")]
     Io {
@@ -110,7 +160,16 @@ impl StoreError {
             | Self::Denied { .. }
             | Self::TooLarge { .. }
             | Self::Manifest { .. } => true,
-            Self::Url { .. } | Self::Exists { .. } | Self::Full { .. } | Self::Io { .. } => false,
+            Self::Url { .. }
+            | Self::OnlyS3 { .. }
+            | Self::Exists { .. }
+            | Self::Full { .. }
+            | Self::Credentials { .. }
+            | Self::Bucket { .. }
+            | Self::Rejected { .. }
+            | Self::Unsure { .. }
+            | Self::Altered { .. }
+            | Self::Io { .. } => false,
         }
     }
 }
@@ -132,6 +191,20 @@ impl From<StoreError> for StepError {
             StoreError::TooLarge { .. } => Self::permanent("RB0606", message),
             StoreError::Manifest { .. } => Self::permanent("RB0612", message)
                 .hint("the set cannot be trusted: restore from another one"),
+            StoreError::OnlyS3 { .. } => Self::permanent("RB0695", message)
+                .hint("remove the key, or give a `url` at `s3://`"),
+            StoreError::Credentials { .. } => Self::needs_operator("RB0690", message).hint(
+                "give credentials by `AWS_PROFILE`, `AWS_ACCESS_KEY_ID` or a role, or renew them; \
+                 then resume",
+            ),
+            StoreError::Bucket { .. } => Self::needs_operator("RB0691", message)
+                .hint("check the bucket in the store's `url`, its `region` and `endpoint_url`"),
+            StoreError::Rejected { .. } => Self::permanent("RB0692", message)
+                .hint("check the store's keys; one that is not AWS may need `compatible: true`"),
+            StoreError::Unsure { .. } => Self::ambiguous("RB0693", message),
+            StoreError::Altered { .. } => Self::permanent("RB0694", message).hint(
+                "the object was removed again; one that is not AWS may need `compatible: true`",
+            ),
             StoreError::Io { .. } => Self::transient("RB0607", message),
         };
         match error.source() {

@@ -15,8 +15,9 @@ use tokio::sync::RwLock;
 use url::Url;
 
 use super::error::StoreError;
-use super::folder::{Entry, Folder, parts, split};
-use super::{ObjectInfo, ObjectReader, ObjectWriter, Store, StoreFuture};
+use super::folder::{Entry, Folder};
+use super::path::{parts, split};
+use super::{ObjectInfo, ObjectReader, ObjectWriter, Removed, Store, StoreFuture};
 
 /// How the names of unfinished objects start; no object's name may.
 const PART: &str = ".part-";
@@ -182,18 +183,18 @@ impl Store for FileStore {
         })
     }
 
-    fn remove<'a>(&'a self, path: &'a str) -> StoreFuture<'a, ()> {
+    fn remove<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Removed> {
         self.blocking(path, |root, path| {
             let (folders, name) = split(path)?;
             let removed = root.walk(&folders).and_then(|folder| {
                 fs::unlinkat(&folder.0, name, AtFlags::empty())?;
                 Ok(fs::fsync(&folder.0)?)
             });
-            if_there(path, removed).map(drop)
+            if_there(path, removed).map(|_| Removed::default())
         })
     }
 
-    fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, ()> {
+    fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, Removed> {
         let (root, gate, path) = (Arc::clone(&self.root), self.gate.clone(), folder.to_owned());
         Box::pin(async move {
             let alone = gate.write_owned().await;
@@ -202,8 +203,13 @@ impl Store for FileStore {
                 drop(alone);
                 removed
             });
-            removed.await.expect("file operations do not panic")
+            let removed = removed.await.expect("file operations do not panic");
+            removed.map(|()| Removed::default())
         })
+    }
+
+    fn held<'a>(&'a self, _path: &'a str) -> StoreFuture<'a, bool> {
+        Box::pin(async { Ok(false) })
     }
 
     fn sweep<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, u64> {
@@ -219,6 +225,10 @@ impl Store for FileStore {
             let space = blocking(gate, move || fs::fstatvfs(&root.0)).await;
             Ok(space.ok().map(|space| space.f_bavail.saturating_mul(space.f_frsize)))
         })
+    }
+
+    fn look(&self) -> StoreFuture<'_, ()> {
+        Box::pin(async { Ok(()) })
     }
 
     fn describe(&self) -> String {

@@ -8,8 +8,6 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::error::StoreError;
-
 const FOLDER_MODE: Mode = Mode::RWXU;
 const OPEN_FOLDER: OFlags =
     OFlags::DIRECTORY.union(OFlags::RDONLY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
@@ -26,29 +24,6 @@ pub(super) enum Entry {
     File,
     /// Anything else: never an object.
     Other,
-}
-
-/// The parts of a path; refused when one of them could lead out.
-pub(super) fn parts(path: &str) -> Result<Vec<&str>, StoreError> {
-    let refused = |why| StoreError::Refused { path: path.to_owned(), why };
-    let parts: Vec<&str> = path.split('/').collect();
-    for part in &parts {
-        match *part {
-            "" => return Err(refused("a part of it is empty")),
-            "." | ".." => return Err(refused("it has a `.` or `..`")),
-            part if part.starts_with('.') => return Err(refused("a part starts with a dot")),
-            part if part.contains('\0') => return Err(refused("it has a zero byte")),
-            _ => {}
-        }
-    }
-    Ok(parts)
-}
-
-/// A path as its folders and its last part.
-pub(super) fn split(path: &str) -> Result<(Vec<&str>, &str), StoreError> {
-    let mut parts = parts(path)?;
-    let name = parts.pop().expect("a path has at least one part");
-    Ok((parts, name))
 }
 
 impl Folder {

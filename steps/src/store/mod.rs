@@ -1,5 +1,4 @@
-//! Backup stores: write-once objects by path. `file://` is built in; other kinds follow the same
-//! contract.
+//! Backup stores: write-once objects by path, in a folder (`file://`) or on S3 (`s3://`).
 
 pub mod check;
 pub mod choose;
@@ -10,6 +9,7 @@ mod folder;
 pub mod get;
 pub mod list;
 mod load;
+pub(crate) mod path;
 pub mod prune;
 pub mod put;
 pub mod sets;
@@ -22,6 +22,7 @@ use bytes::Bytes;
 use engine::context::StepContext;
 use engine::settings::StoreSettings;
 use jiff::Timestamp;
+use model::s3_url::SCHEME;
 use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 
@@ -31,6 +32,7 @@ pub use self::choose::{Backup, Choice};
 pub use self::error::StoreError;
 pub use self::file::FileStore;
 pub use self::load::{LoadedSet, load};
+use crate::aws::s3::S3Store;
 
 /// A boxed future of a store.
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -46,6 +48,13 @@ pub struct ObjectInfo {
     pub modified: Timestamp,
 }
 
+/// What removing did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Removed {
+    /// Objects that a lock of the store holds: they are still there, and that is no error.
+    pub retained: u64,
+}
+
 /// Write-once objects by path. An object is there whole or not at all; it is never overwritten.
 pub trait Store: Send + Sync {
     /// Starts a new object. It appears under its path at [`ObjectWriter::commit`]; a writer that
@@ -59,14 +68,18 @@ pub trait Store: Send + Sync {
     fn folders<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, Vec<String>>;
     /// What is at that path.
     fn stat<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Option<ObjectInfo>>;
-    /// Removes an object; nothing happens when it is not there.
-    fn remove<'a>(&'a self, path: &'a str) -> StoreFuture<'a, ()>;
+    /// Removes an object, every version of it; nothing happens when it is not there.
+    fn remove<'a>(&'a self, path: &'a str) -> StoreFuture<'a, Removed>;
     /// Removes a folder with all it holds; nothing happens when it is not there.
-    fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, ()>;
+    fn remove_folder<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, Removed>;
+    /// Whether a lock of the store holds what is at that path.
+    fn held<'a>(&'a self, path: &'a str) -> StoreFuture<'a, bool>;
     /// Removes what writers that were killed left under a folder; gives the number of parts.
     fn sweep<'a>(&'a self, folder: &'a str) -> StoreFuture<'a, u64>;
     /// Bytes that can still be written, where the store can tell.
     fn free_space(&self) -> StoreFuture<'_, Option<u64>>;
+    /// Whether the store answers, and lets us read it. Nothing is changed.
+    fn look(&self) -> StoreFuture<'_, ()>;
     /// The store as a person knows it: `file:///var/backups/lms`.
     fn describe(&self) -> String;
 }
@@ -90,9 +103,24 @@ pub async fn open_named(ctx: &StepContext, name: &str) -> Result<Arc<dyn Store>,
     Ok(open(&ctx.store(name).await?)?)
 }
 
-/// A store by its settings. Makes its root folder (0700) when only that is missing.
+/// A store by its settings. A folder is made (0700) when only itself is missing; S3 is asked
+/// nothing yet.
 pub fn open(settings: &StoreSettings) -> Result<Arc<dyn Store>, StoreError> {
-    Ok(Arc::new(FileStore::open(&settings.url)?))
+    let (url, s3) = (&settings.url, &settings.s3);
+    if url.starts_with(SCHEME) {
+        return Ok(Arc::new(S3Store::open(url, s3)?));
+    }
+    // Regions and endpoints may come from `aws`, which speaks of other stores; a promise that a
+    // folder cannot keep may not.
+    let promises = [
+        ("object_lock", s3.object_lock.is_some()),
+        ("kms_key", s3.kms_key.is_some()),
+        ("storage_class", s3.storage_class.is_some()),
+    ];
+    if let Some((key, _)) = promises.iter().find(|(_, promised)| *promised) {
+        return Err(StoreError::OnlyS3 { url: url.clone(), key });
+    }
+    Ok(Arc::new(FileStore::open(url)?))
 }
 
 /// The size and SHA-256 of an object as it was written.

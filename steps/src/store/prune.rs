@@ -8,7 +8,7 @@ use model::effect::{Effect, Repeat};
 use model::footprint::{Footprint, Part};
 use model::retention::{Fate, InvalidPolicy, Keep, MIN_PROVEN, Policy, SetFacts, Verdict, retain};
 use model::set::SetId;
-use model::set::layout::set_folder;
+use model::set::layout::{MANIFEST, set_folder};
 use model::step_error::StepError;
 use model::units::Span;
 use schemars::JsonSchema;
@@ -36,7 +36,8 @@ const MAX_DELETE: u32 = 20;
 /// Sets of other labels are not touched, and full sets and sets of some tables are judged apart.
 /// The proofs of a set go first and its manifest next, so that a half-removed set is never taken
 /// for a backup; the next run removes the rest. What writers that were cut off left behind goes
-/// after `unfinished_after`. A folder that has proofs and no manifest was a set once: it is
+/// after `unfinished_after`. A set that a lock of the store holds (`object_lock`) stays as well, and
+/// is told as `retained`: the first run after the lock's end removes it. A folder that has proofs and no manifest was a set once: it is
 /// damaged, it stays and the log warns of it. A proof that does not read counts as none.
 ///
 /// ## When to use it
@@ -94,6 +95,9 @@ pub struct Output {
     deleted: Vec<SetId>,
     /// Leftovers without a manifest that went; with `dry_run`, that would go.
     leftovers: Vec<SetId>,
+    /// Sets that no rule keeps, and that stay because a lock of the store holds them.
+    #[serde(default)]
+    retained: Vec<SetId>,
     /// Size of what went, in bytes.
     freed: u64,
     /// Nothing was removed, only judged.
@@ -152,17 +156,49 @@ impl Input {
         let begun = recorded(ctx).map(|plan| [plan.deleted, plan.leftovers].concat());
         let begun = begun.unwrap_or_default();
         let leftovers = self.leftovers(found, &begun, ctx.now());
-        let freed = found.sets.iter().filter(|set| deleted.contains(&set.facts.set));
-        let freed = freed.map(|set| set.bytes).chain(leftovers.iter().map(|left| left.bytes));
-        Output {
+        let mut plan = Output {
             kept: (verdicts.len() - deleted.len()) as u64,
-            freed: freed.sum(),
             leftovers: leftovers.iter().map(|left| left.set.clone()).collect(),
             deleted,
+            retained: Vec::new(),
+            freed: 0,
             dry_run: self.dry_run,
             verdicts,
+        };
+        plan.count(found);
+        plan
+    }
+}
+
+impl Output {
+    fn count(&mut self, found: &Found) {
+        let sets = found.sets.iter().filter(|set| self.deleted.contains(&set.facts.set));
+        let left = found.broken.iter().filter(|left| self.leftovers.contains(&left.set));
+        self.freed = sets.map(|set| set.bytes).chain(left.map(|left| left.bytes)).sum();
+    }
+
+    /// Takes out what a lock holds.
+    fn retain(&mut self, held: Vec<SetId>, found: &Found, ctx: &StepContext) {
+        for set in &held {
+            ctx.log(format!("keep {set}: a lock of the store holds it"));
+        }
+        self.kept += held.iter().filter(|set| self.deleted.contains(set)).count() as u64;
+        self.deleted.retain(|set| !held.contains(set));
+        self.leftovers.retain(|set| !held.contains(set));
+        self.retained.extend(held);
+        self.count(found);
+    }
+}
+
+/// The sets that would go and that a lock holds.
+async fn held(store: &dyn Store, database: &str, plan: &Output) -> Result<Vec<SetId>, StepError> {
+    let mut held = Vec::new();
+    for set in &plan.deleted {
+        if store.held(&format!("{}/{MANIFEST}", set_folder(database, set))).await? {
+            held.push(set.clone());
         }
     }
+    Ok(held)
 }
 
 fn recorded(ctx: &StepContext) -> Option<Output> {
@@ -193,12 +229,14 @@ fn too_many(plan: &Output, max: u32) -> StepError {
         .hint("look at the reasons in the step's log; then raise `max_delete` or mend the policy")
 }
 
+/// Removes what the plan says; gives what a lock holds.
 async fn remove_all(
     store: &dyn Store,
     database: &str,
     plan: &Output,
     ctx: &StepContext,
-) -> Result<(), StepError> {
+) -> Result<Vec<SetId>, StepError> {
+    let mut held = Vec::new();
     // The oldest go first.
     let all: Vec<_> = plan.leftovers.iter().chain(plan.deleted.iter().rev()).collect();
     for (done, set) in all.iter().enumerate() {
@@ -207,9 +245,11 @@ async fn remove_all(
         }
         let (done, total) = (done as u64, Some(all.len() as u64));
         ctx.progress(Progress { activity: format!("remove {set}"), done, total, bytes: false });
-        sets::remove(store, &set_folder(database, set)).await?;
+        if sets::remove(store, &set_folder(database, set)).await?.retained > 0 {
+            held.push((*set).clone());
+        }
     }
-    Ok(())
+    Ok(held)
 }
 
 fn cut_off(done: usize, total: usize) -> StepError {
@@ -263,6 +303,7 @@ impl Step for Prune {
             kept: 13,
             deleted: vec![set.clone()],
             leftovers: Vec::new(),
+            retained: Vec::new(),
             freed: 1 << 20,
             dry_run: false,
             verdicts: vec![Verdict { set, fate: Fate::Delete, reasons }],
@@ -284,8 +325,9 @@ impl Step for Prune {
         let store = open_named(ctx, &input.store).await?;
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, Some(&input.database), min_proof, ctx.cancel()).await?;
-        let plan = input.plan(&found, ctx);
+        let mut plan = input.plan(&found, ctx);
         explain(&plan, &found, ctx);
+        plan.retain(held(&*store, &input.database, &plan).await?, &found, ctx);
         if plan.deleted.len() > input.max_delete as usize {
             return Err(too_many(&plan, input.max_delete));
         }
@@ -293,7 +335,8 @@ impl Step for Prune {
             return Ok(plan);
         }
         ctx.record(FACT, &plan).await?;
-        remove_all(&*store, &input.database, &plan, ctx).await?;
+        let held = remove_all(&*store, &input.database, &plan, ctx).await?;
+        plan.retain(held, &found, ctx);
         Ok(plan)
     }
 }

@@ -12,7 +12,7 @@ use model::step_error::StepError;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{ObjectInfo, Store, StoreError, hex, read_bytes};
+use super::{ObjectInfo, Removed, Store, StoreError, hex, read_bytes};
 
 /// No manifest or proof is larger, in bytes.
 const LARGEST: u64 = 256 << 20;
@@ -262,9 +262,17 @@ impl StoredSet {
 
 /// Removes a set. Its proofs go first, the oldest before newer ones, then durably its manifest: a
 /// crash leaves a whole set that is proven no further than before, or what is never taken for a
-/// backup.
-pub async fn remove(store: &dyn Store, folder: &str) -> Result<(), StoreError> {
-    store.remove_folder(&format!("{folder}/{PROOFS}")).await?;
-    store.remove(&format!("{folder}/{MANIFEST}")).await?;
+/// backup. What a lock of the store still holds keeps all that would go after it.
+pub async fn remove(store: &dyn Store, folder: &str) -> Result<Removed, StoreError> {
+    for proof in store.list(&format!("{folder}/{PROOFS}")).await? {
+        let removed = store.remove(&proof.path).await?;
+        if removed.retained > 0 {
+            return Ok(removed);
+        }
+    }
+    let manifest = store.remove(&format!("{folder}/{MANIFEST}")).await?;
+    if manifest.retained > 0 {
+        return Ok(manifest);
+    }
     store.remove_folder(folder).await
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
 use engine::registry::DynStep;
-use engine::settings::{ConnectionSettings, StoreKeys, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreKeys, StoreSettings};
 use lab::cluster::{Cluster, ClusterOptions};
 use model::node::Node;
 use model::plan::Encrypt;
@@ -68,6 +68,7 @@ impl Bench {
             url: format!("file://{}/store", folder.display()),
             min_proof: Level::Identical,
             encrypt,
+            s3: S3Settings::default(),
         };
         host(folder)
             .with_connection(connection("prod", &cluster.url("shop")))

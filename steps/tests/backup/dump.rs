@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreSettings};
 use engine::step::Observation;
 use model::node::Node;
 use model::proof::Level;
@@ -174,6 +174,7 @@ async fn refused(bench: &Bench, settings: ConnectionSettings, with: &Value) -> S
         url: format!("file://{}", bench.store().display()),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     };
     let now = "2026-11-20T02:00:00Z".parse().unwrap();
     let host = MemoryHost::new(now, bench.folder.path().join("scratch"));
@@ -328,6 +329,7 @@ async fn error_alone(url: &str) -> StepError {
         url: format!("file://{folder}/store"),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     };
     let now = "2026-11-20T02:00:00Z".parse().unwrap();
     let host = MemoryHost::new(now, std::path::Path::new(&folder).join("scratch"));

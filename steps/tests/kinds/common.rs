@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
-use engine::settings::StoreSettings;
+use engine::settings::{S3Settings, StoreSettings};
 use model::node::Node;
 use model::proof::Level;
 use model::step_error::StepError;
@@ -22,6 +22,7 @@ pub(crate) fn host_with_store(folder: &Path) -> Arc<MemoryHost> {
         url: format!("file://{}", folder.display()),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     };
     let now = NOW.parse().expect("the moment is well-formed");
     Arc::new(MemoryHost::new(now, folder.to_owned()).with_store(store))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use engine::memory_host::MemoryHost;
-use engine::settings::StoreSettings;
+use engine::settings::{S3Settings, StoreSettings};
 use jiff::Timestamp;
 use model::proof::{Level, Proof};
 use model::set::id::utc_stamp;
@@ -38,6 +38,7 @@ pub(crate) fn lab() -> Lab {
         url: format!("file://{}", folder.display()),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     };
     let host = MemoryHost::new(NOW.parse().unwrap(), folder.path().to_owned())
         .with_store(store("backups", folder.path()))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreSettings};
 use jiff::Timestamp;
 use lab::cluster::{Cluster, ClusterOptions};
 use model::node::Node;
@@ -99,6 +99,7 @@ fn settings(folder: &Path) -> StoreSettings {
         url: format!("file://{}/store", folder.display()),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     }
 }
 

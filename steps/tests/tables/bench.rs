@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
-use engine::settings::{ConnectionSettings, StoreSettings};
+use engine::settings::{ConnectionSettings, S3Settings, StoreSettings};
 use engine::step::Observation;
 use lab::cluster::{Cluster, ClusterOptions};
 use model::node::Node;
@@ -144,6 +144,7 @@ fn host(url: &str, cluster: &Cluster, folder: &Path) -> MemoryHost {
         url: format!("file://{}/store", folder.display()),
         min_proof: Level::Identical,
         encrypt: None,
+        s3: S3Settings::default(),
     };
     let now = "2026-11-20T02:00:00Z".parse().unwrap();
     MemoryHost::new(now, folder.join("scratch"))

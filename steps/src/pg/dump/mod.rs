@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::input::Input;
 pub(super) use self::input::table_name;
 use super::target::Target;
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Removed, Store, StoreError};
 
 /// The name of the fact that announces a set.
 const FACT: &str = "set";
@@ -193,7 +193,13 @@ async fn clear_earlier(
 
 /// What is left is no set without its manifest; the failure that led here is what is reported.
 async fn clear(ctx: &StepContext, store: &dyn Store, folder: &str) {
-    if let Err(error) = store.remove_folder(folder).await {
-        ctx.log(format!("the unfinished set `{folder}` could not be removed: {error}"));
+    match store.remove_folder(folder).await {
+        Ok(Removed { retained: 0 }) => {}
+        Ok(Removed { retained }) => ctx.log(format!(
+            "{retained} objects of the unfinished set `{folder}` stay while a lock holds them"
+        )),
+        Err(error) => {
+            ctx.log(format!("the unfinished set `{folder}` could not be removed: {error}"));
+        }
     }
 }

@@ -1,14 +1,17 @@
-//! The contract of a store, on `file://`.
-#![expect(clippy::disallowed_methods, reason = "tests look at the files behind the store")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! What is particular to `file://`: what lies on the disk, and what may not lead out of it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use bytes::Bytes;
+use engine::settings::{S3Settings, StoreSettings};
+use model::plan::{LockMode, ObjectLock};
+use model::proof::Level;
 use model::step_error::{ErrorClass, StepError};
-use steps::store::{FileStore, Store, StoreError, put_bytes, read_bytes};
+use steps::store::{FileStore, Store, StoreError, open, put_bytes, read_bytes};
+
+use super::contract;
 
 fn store(folder: &Path) -> FileStore {
     FileStore::open(&format!("file://{}", folder.display())).unwrap()
@@ -104,23 +107,28 @@ async fn no_path_leads_out() {
 }
 
 #[tokio::test]
-async fn folders_are_listed_and_removed() {
+async fn it_keeps_the_contract() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path());
-    for path in ["sets/b/two", "sets/a/one", "sets/a/deep/three"] {
-        put_bytes(&store, path, "x").await.unwrap();
-    }
-    assert_eq!(store.folders("sets").await.unwrap(), ["a", "b"]);
-    assert_eq!(store.folders("none").await.unwrap(), Vec::<String>::new());
-    let listed = store.list("sets").await.unwrap();
-    let paths: Vec<_> = listed.iter().map(|object| object.path.as_str()).collect();
-    assert_eq!(paths, ["sets/a/deep/three", "sets/a/one", "sets/b/two"]);
-    store.remove_folder("sets/a").await.unwrap();
-    store.remove_folder("sets/a").await.unwrap();
-    store.remove("sets/b/two").await.unwrap();
-    store.remove("sets/b/two").await.unwrap();
-    assert_eq!(store.list("sets").await.unwrap(), vec![]);
+    contract::all(&store).await;
     assert!(store.free_space().await.unwrap().unwrap() > 0);
+}
+
+#[test]
+fn what_a_folder_cannot_promise_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = ObjectLock { mode: LockMode::Compliance, days: 30 };
+    let settings = StoreSettings {
+        name: "backups".to_owned(),
+        url: format!("file://{}/store", folder.path().display()),
+        min_proof: Level::Identical,
+        encrypt: None,
+        s3: S3Settings { object_lock: Some(lock), ..S3Settings::default() },
+    };
+    let error = StepError::from(open(&settings).map(drop).unwrap_err());
+    let told = error.told().replace(&folder.path().display().to_string(), "/var/backups");
+    shown::case("RB0695", told);
+    assert!(!folder.path().join("store").exists());
 }
 
 #[test]
@@ -128,7 +136,7 @@ fn a_store_needs_a_folder_that_exists_above_it() {
     let folder = tempfile::tempdir().unwrap();
     let deep = format!("file://{}/a/b", folder.path().display());
     assert!(matches!(FileStore::open(&deep), Err(StoreError::Missing { .. })));
-    for url in ["s3://bucket", "file://relative", "/var/backups", "file:", "file:///"] {
+    for url in ["S3://bucket", "file://relative", "/var/backups", "file:", "file:///"] {
         let error = FileStore::open(url).map(drop).map_err(StepError::from).unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0600", ErrorClass::Permanent), "{url}");
     }

@@ -1,0 +1,7 @@
+//! AWS, by its own SDK. Nothing outside this folder names a crate of the SDK.
+
+pub mod classify;
+mod config;
+pub mod s3;
+
+pub use self::config::Keys;

@@ -1,0 +1,52 @@
+//! AWS, and stores on S3: `RB0690` to `RB0699`.
+
+use model::codes::CodeInfo;
+
+pub(super) const CODES: &[CodeInfo] = &[
+    CodeInfo::new(
+        "RB0690",
+        "AWS does not know who asks",
+        "There are no credentials, or they have expired, or they are not those of an account. They \
+         come from where every program of AWS finds them: `AWS_ACCESS_KEY_ID`, `AWS_PROFILE` and \
+         the store's `profile`, a web identity, the role of the container or the instance. \
+         Nothing was done.",
+        "ExpiredToken: The provided token has expired.",
+    ),
+    CodeInfo::new(
+        "RB0691",
+        "a bucket is not where the store says",
+        "There is no such bucket, or it lies in another region, or no region is known. Check the \
+         store's `url`, `region` and `endpoint_url`. Nothing was done.",
+        "NoSuchBucket: The specified bucket does not exist",
+    ),
+    CodeInfo::new(
+        "RB0692",
+        "S3 refuses a request as it is",
+        "The message is that of S3. A storage class or a key of KMS that is not there is refused \
+         so. A store that is not AWS must know conditional writes (`If-None-Match: *`); for the \
+         rest, `compatible: true` sends it less. Nothing was done.",
+        "stores: {backups: {url: \"s3://backups\", kms_key: no-such-key}}",
+    ),
+    CodeInfo::new(
+        "RB0693",
+        "an object may have been committed, or not",
+        "The answer of S3 was lost, and it could not be asked again, or the request may still be on \
+         its way. The step observes what is there before anything else is done.",
+        "the network failed while a manifest was written",
+    ),
+    CodeInfo::new(
+        "RB0694",
+        "S3 keeps something else than what was sent",
+        "After each write the size and the SHA-256 that S3 tells are compared with what was sent. \
+         The object was removed again. A store that is not AWS may keep no SHA-256: give it \
+         `compatible: true`.",
+        "a proxy between us and S3 changed bytes",
+    ),
+    CodeInfo::new(
+        "RB0695",
+        "a folder cannot do what its store promises",
+        "`object_lock`, `kms_key` and `storage_class` are for stores on S3, and the `url` of this one \
+         turned out to be a folder.",
+        "stores: {backups: {url: \"{{ params.store }}\", object_lock: {mode: compliance, days: 30}}}",
+    ),
+];

@@ -1,0 +1,8 @@
+//! The contract of a store, in a folder and on S3, and what is particular to each.
+#![expect(clippy::disallowed_methods, reason = "tests look at the files behind the store")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod contract;
+mod faults;
+mod file;
+mod s3;
