@@ -56,6 +56,9 @@ pub struct Footprint {
     /// URLs or hosts it talks to besides its connections and stores.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
+    /// What it asks of AWS besides its stores.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aws: Vec<AwsUse>,
     /// Programs it starts, found on `PATH` by the preflight stage.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<Tool>,
@@ -110,6 +113,49 @@ pub struct ConnectionUse {
     pub may_be_away: bool,
 }
 
+/// Which half of a service of AWS answers: they fail apart from each other.
+/// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/control-planes-and-data-planes.html>
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Plane {
+    /// What makes, changes and describes resources.
+    Control,
+    /// What the resources themselves do: objects of S3, answers of name servers.
+    Data,
+}
+
+/// What a step asks of one service of AWS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AwsUse {
+    /// The service as IAM names it: `rds`.
+    pub service: String,
+    /// The region that answers; absent when only the environment of the run tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Which half of the service.
+    pub plane: Plane,
+    /// The actions of IAM that it needs: `rds:PromoteReadReplica`.
+    pub actions: Vec<String>,
+}
+
+impl AwsUse {
+    /// Calls of the control plane of a service in a region.
+    pub fn control(service: &str, region: Option<&str>, actions: &[&str]) -> Self {
+        Self::new(service, region, Plane::Control, actions)
+    }
+
+    /// Calls of the data plane of a service in a region.
+    pub fn data(service: &str, region: Option<&str>, actions: &[&str]) -> Self {
+        Self::new(service, region, Plane::Data, actions)
+    }
+
+    fn new(service: &str, region: Option<&str>, plane: Plane, actions: &[&str]) -> Self {
+        let region = region.filter(|region| !region.is_empty()).map(str::to_owned);
+        let actions = actions.iter().map(|action| format!("{service}:{action}")).collect();
+        Self { service: service.to_owned(), region, plane, actions }
+    }
+}
+
 /// A program a step starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
@@ -136,6 +182,7 @@ impl Footprint {
             stores: Vec::new(),
             opens: Vec::new(),
             endpoints: Vec::new(),
+            aws: Vec::new(),
             tools: Vec::new(),
             makes_databases: Vec::new(),
             makes_servers: Vec::new(),
@@ -259,6 +306,13 @@ impl Footprint {
     #[must_use]
     pub fn endpoint(mut self, endpoint: impl Into<String>) -> Self {
         self.endpoints.push(endpoint.into());
+        self
+    }
+
+    /// Adds what it asks of AWS.
+    #[must_use]
+    pub fn aws(mut self, asked: AwsUse) -> Self {
+        self.aws.push(asked);
         self
     }
 

@@ -10,6 +10,7 @@ mod fields;
 mod foreach;
 mod handlers;
 mod include;
+mod inherit;
 mod input;
 mod load;
 mod milestone;
@@ -149,6 +150,7 @@ impl Runbook {
             let (texts, found) = load::Loading::new(sources, text, root).load(runbook);
             included = texts;
             problems.extend(found);
+            inherit::apply(runbook, catalog);
             runbook.check_variants(catalog, &mut problems);
         }
         diagnostic::sort(&mut problems);

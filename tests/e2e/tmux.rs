@@ -116,7 +116,7 @@ pub(crate) fn same(text: &str, name: &str) {
 /// Times, durations, rates, bars and ids, and the spaces that keep them in columns.
 fn redacted(text: &str) -> String {
     let rules = [
-        (r"\d{4}-\d\d-\d\dT[\d:.]+(Z|…)", "[time]"),
+        (r"\d{4}-\d\d-\d\dT[\d:.]+(Z?…|Z)", "[time]"),
         (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "[run]"),
         (r"[━─]{4,}", "[bar]"),
         (r"\b\d+ of (\d+)\b", "[n] of $1"),

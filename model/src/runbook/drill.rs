@@ -66,6 +66,11 @@ pub(super) fn read(
 }
 
 impl Drill {
+    /// The steps that stand in for others.
+    pub(super) fn replacements(&mut self) -> impl Iterator<Item = &mut Step> {
+        self.replace.iter_mut().filter_map(|(_, step)| step.as_mut())
+    }
+
     /// Reports what it names that is not there, and values that do not fit.
     pub(super) fn check(&self, runbook: &Runbook, problems: &mut Vec<Diagnostic>) {
         for (name, given) in &self.params {

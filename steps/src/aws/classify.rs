@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 
 use crate::store::StoreError;
+use model::step_error::StepError;
 
 /// What an error means for who made the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub enum Kind {
     Refused,
     /// Certainly not done; later it may be.
     Busy,
+    /// The service is not there now. Whether it had begun, it does not say.
+    Away,
     /// It may have been done: the answer was lost, or says nothing.
     Lost,
 }
@@ -50,6 +53,8 @@ pub struct AwsError {
     pub kind: Kind,
     /// What AWS said, or how its answer was lost.
     pub message: String,
+    /// The name that AWS has for the error: `InvalidDBInstanceState`.
+    pub code: Option<String>,
 }
 
 impl fmt::Display for AwsError {
@@ -63,7 +68,7 @@ impl Error for AwsError {}
 impl AwsError {
     /// An error that no service told.
     pub(super) fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), code: None }
     }
 
     /// What the error of a request means.
@@ -71,10 +76,12 @@ impl AwsError {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
+        let mut name = None;
         let (kind, what) = match error {
             SdkError::ServiceError(told) => {
                 let status = told.raw().status().as_u16();
                 let (code, message) = (told.err().code(), told.err().message());
+                name = code.map(str::to_owned);
                 let mut words: Vec<_> = [code, message].into_iter().flatten().collect();
                 let causes = chain(told.err());
                 if words.is_empty() {
@@ -89,7 +96,33 @@ impl AwsError {
             }
             _ => (Kind::Lost, chain(error)),
         };
-        Self::new(kind, format!("{request}: {}", what.trim()))
+        Self { code: name, ..Self::new(kind, format!("{request}: {}", what.trim())) }
+    }
+
+    /// What it means for a step whose request only looked: nothing was done.
+    pub(super) fn looking(self) -> StepError {
+        match self.kind {
+            Kind::Lost | Kind::Away => self.busy(),
+            _ => self.changing(),
+        }
+    }
+
+    /// What it means for a step whose request changes something, and was sent once.
+    pub(super) fn changing(self) -> StepError {
+        match self.kind {
+            Kind::Credentials => StepError::needs_operator("RB0690", self.message)
+                .hint("renew the credentials, then `runbook resume --retry-failed`"),
+            Kind::Denied => StepError::needs_operator("RB0666", self.message)
+                .hint("`runbook plan` names the actions that the step needs"),
+            Kind::Elsewhere => StepError::needs_operator("RB0669", self.message),
+            Kind::Busy => self.busy(),
+            Kind::Lost | Kind::Away => StepError::ambiguous("RB0668", self.message),
+            _ => StepError::permanent("RB0665", self.message),
+        }
+    }
+
+    fn busy(self) -> StepError {
+        StepError::transient("RB0667", self.message)
     }
 
     /// What it means for the object at `path`.
@@ -105,7 +138,7 @@ impl AwsError {
             Kind::NoRange | Kind::Unsupported | Kind::Refused => {
                 StoreError::Rejected { path, source: Box::new(self) }
             }
-            Kind::Busy | Kind::Lost | Kind::Conflict | Kind::NoUpload => {
+            Kind::Busy | Kind::Away | Kind::Lost | Kind::Conflict | Kind::NoUpload => {
                 StoreError::Io { path, source: io::Error::other(self) }
             }
         }
@@ -141,7 +174,14 @@ fn of_chain(error: &(dyn Error + 'static), other: Kind) -> Kind {
 /// <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>
 fn of_response(code: Option<&str>, status: u16) -> Kind {
     match code.unwrap_or_default() {
-        "NoSuchKey" | "NoSuchVersion" => Kind::Missing,
+        "NoSuchKey"
+        | "NoSuchVersion"
+        | "DBInstanceNotFound"
+        | "DBSnapshotNotFound"
+        | "ParameterNotFound"
+        | "ResourceNotFoundException"
+        | "NoSuchHostedZone"
+        | "NoSuchChange" => Kind::Missing,
         "NoSuchBucket" => Kind::NoBucket,
         "NoSuchUpload" => Kind::NoUpload,
         "PreconditionFailed" => Kind::Condition,
@@ -172,8 +212,10 @@ fn of_response(code: Option<&str>, status: u16) -> Kind {
         "SlowDown"
         | "Throttling"
         | "ThrottlingException"
+        | "ThrottledException"
         | "RequestLimitExceeded"
-        | "ServiceUnavailable"
+        | "PriorRequestNotComplete"
+        | "TooManyUpdates"
         | "TooManyRequestsException" => Kind::Busy,
         "NotImplemented" => Kind::Unsupported,
         _ => of_status(status),
@@ -188,7 +230,8 @@ fn of_status(status: u16) -> Kind {
         403 => Kind::Denied,
         404 => Kind::Missing,
         405 | 501 => Kind::Unsupported,
-        408 | 429 | 503 => Kind::Busy,
+        408 | 429 => Kind::Busy,
+        503 => Kind::Away,
         409 => Kind::Conflict,
         412 => Kind::Condition,
         416 => Kind::NoRange,
@@ -258,7 +301,7 @@ mod tests {
     #[test]
     fn an_answer_without_a_code_is_judged_by_its_status() {
         use Kind::{
-            Busy, Condition, Conflict, Credentials, Denied, Elsewhere, Full, Lost, Missing,
+            Away, Busy, Condition, Conflict, Credentials, Denied, Elsewhere, Full, Lost, Missing,
             NoRange, Refused, Unsupported,
         };
         for (status, kind) in [
@@ -275,7 +318,7 @@ mod tests {
             (500, Lost),
             (501, Unsupported),
             (502, Lost),
-            (503, Busy),
+            (503, Away),
             (507, Full),
         ] {
             assert_eq!(answer(None, status).kind, kind, "{status}");
@@ -298,6 +341,30 @@ mod tests {
         let other = ConnectorError::other(nobody().into(), None);
         assert_eq!(of(Lost::dispatch_failure(other)).kind, Kind::Credentials);
         assert_eq!(of(Lost::construction_failure(nobody())).kind, Kind::Credentials);
+    }
+
+    #[test]
+    fn a_look_did_nothing_and_a_change_may_have_been_made() {
+        for (code, status, look, change) in [
+            (None, 500, ("RB0667", Transient), ("RB0668", Ambiguous)),
+            (Some("ServiceUnavailable"), 503, ("RB0667", Transient), ("RB0668", Ambiguous)),
+            (Some("Throttling"), 400, ("RB0667", Transient), ("RB0667", Transient)),
+            (Some("PriorRequestNotComplete"), 400, ("RB0667", Transient), ("RB0667", Transient)),
+            (Some("AccessDenied"), 403, ("RB0666", NeedsOperator), ("RB0666", NeedsOperator)),
+            (Some("ExpiredToken"), 400, ("RB0690", NeedsOperator), ("RB0690", NeedsOperator)),
+            (Some("InvalidDBInstanceState"), 400, ("RB0665", Permanent), ("RB0665", Permanent)),
+            (Some("DBInstanceNotFound"), 404, ("RB0665", Permanent), ("RB0665", Permanent)),
+        ] {
+            let of = |error: StepError| (error.code.clone(), error.class);
+            let looked = of(answer(code, status).looking());
+            assert_eq!((looked.0.as_str(), looked.1), look, "{code:?}");
+            let changed = answer(code, status).changing();
+            assert_eq!((changed.code.as_str(), changed.class), change, "{code:?}");
+            shown::case(change.0, changed.told());
+        }
+        let nowhere = AwsError::new(Kind::Elsewhere, "no region is known").changing();
+        assert_eq!(nowhere.class, NeedsOperator);
+        shown::case("RB0669", nowhere.told());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod classify;
 mod config;
+pub(crate) mod place;
 pub mod s3;
 
 pub use self::config::Keys;

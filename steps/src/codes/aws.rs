@@ -1,8 +1,42 @@
-//! AWS, and stores on S3: `RB0690` to `RB0699`.
+//! AWS: `RB0665` to `RB0669`; stores on S3: `RB0690` to `RB0699`.
 
 use model::codes::CodeInfo;
 
 pub(super) const CODES: &[CodeInfo] = &[
+    CodeInfo::new(
+        "RB0665",
+        "AWS refuses a request as it is",
+        "The message is that of AWS: the resource is not there, or is not in a state in which this \
+         can be done, or the request says something that the service does not take. Nothing was done.",
+        "DBInstanceNotFound: DBInstance app-replica not found",
+    ),
+    CodeInfo::new(
+        "RB0666",
+        "AWS does not permit a request",
+        "The identity that asks lacks a permission. `runbook plan` names the actions of each step. \
+         Nothing was done.",
+        "AccessDenied: User: arn:aws:iam::123456789012:user/ops is not authorized to perform: rds:PromoteReadReplica",
+    ),
+    CodeInfo::new(
+        "RB0667",
+        "AWS cannot answer now",
+        "A request was throttled, or one that only looks had no answer. Nothing was done; the step \
+         is tried again as its `retry` says.",
+        "Throttling: Rate exceeded",
+    ),
+    CodeInfo::new(
+        "RB0668",
+        "a request to AWS may have taken effect, or not",
+        "Its answer was lost, or was an error of the server itself. The request is not sent a second \
+         time before the step has looked at what is there.",
+        "the network failed while a replica was promoted",
+    ),
+    CodeInfo::new(
+        "RB0669",
+        "no region of AWS is known",
+        "Write `region` in the step or under `aws`, or set `AWS_REGION`. Nothing was done.",
+        "uses: rds.describe without `region`",
+    ),
     CodeInfo::new(
         "RB0690",
         "AWS does not know who asks",

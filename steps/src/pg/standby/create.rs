@@ -239,6 +239,7 @@ impl Step for CreateStandby {
     fn footprint(input: &Input) -> Footprint {
         let Input { primary, name, server, .. } = input;
         let footprint = Footprint::new(Effect::Reversible, Repeat::Observable)
+            .stops_stragglers()
             .reads(format!("the whole server of `{primary}`"))
             .writes(format!(
                 "makes standby `{name}` in `{}` of this machine and starts it",
