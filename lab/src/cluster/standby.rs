@@ -35,7 +35,7 @@ impl Cluster {
 
     /// Waits until a standby has replayed everything that its primary has written so far.
     pub fn caught_up_with(&self, primary: &Self) -> Result<(), ClusterError> {
-        let written = primary.query_one("postgres", "SELECT pg_current_wal_lsn()")?;
+        let written = primary.query_one("postgres", "SELECT pg_current_wal_insert_lsn()")?;
         let sql = format!("SELECT pg_last_wal_replay_lsn() >= {}::pg_lsn", literal(&written));
         self.wait_until("it has replayed", || Ok(self.query_one("postgres", &sql)? == "t"))
     }

@@ -21,7 +21,8 @@ impl Place<'_> {
     pub(crate) async fn looks(&self) -> Result<SdkConfig, StepError> {
         let said = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let (region, profile) = (said(self.region), said(self.profile));
-        let account = Account { region, profile, endpoint_url: said(self.endpoint_url), keys: None };
+        let account =
+            Account { region, profile, endpoint_url: said(self.endpoint_url), keys: None };
         account.load().await.map_err(AwsError::looking)
     }
 

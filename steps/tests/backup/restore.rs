@@ -70,6 +70,33 @@ async fn a_set_becomes_a_database_that_is_identical() {
     }
 }
 
+/// What the planner knows of a database, by name.
+fn statistics(bench: &Bench, database: &str) -> String {
+    let known = "SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+        SELECT concat_ws('.', schemaname, tablename, attname, inherited::text) AS line
+        FROM pg_stats WHERE schemaname NOT IN ('pg_catalog', 'information_schema')
+        UNION ALL SELECT concat_ws('.', statistics_schemaname, statistics_name) FROM pg_stats_ext) AS known";
+    bench.cluster.query_one(database, known).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_planner_knows_a_restored_database_as_well_as_an_analyzed_one() {
+    let more = "CREATE INDEX of_an_expression ON lms.courses ((id % 7));
+        CREATE STATISTICS lms.of_two (dependencies) ON tenant_id, user_id FROM lms.enrolments;
+        CREATE MATERIALIZED VIEW lms.gathered AS SELECT tenant_id, count(*) FROM lms.users GROUP BY 1;";
+    let bench = Bench::with(&format!("{}{more}", lab::sample::application(3_000)));
+    let set = bench.dump("dump").await;
+    let with = json!({"connection": "scratch", "store": "backups", "backup": set,
+        "source": "shop", "database": "back"});
+    run("pg.restore", &with, &bench.context("restore")).await.unwrap();
+    bench.cluster.execute("shop", "ANALYZE").unwrap();
+    let known = statistics(&bench, "shop");
+    for part in ["of_an_expression", "of_two", "log.actor.t", "gathered"] {
+        assert!(known.contains(part), "{known}");
+    }
+    assert_eq!(statistics(&bench, "back"), known);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_instructions_restore_an_identical_database_without_this_program() {
     for sql in [lab::sample::application(3_000), lab::sample::awkward()] {

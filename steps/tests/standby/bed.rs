@@ -66,7 +66,7 @@ impl Pair {
     }
 
     pub(crate) fn written(&self) -> String {
-        self.primary.query_one("postgres", "SELECT pg_current_wal_lsn()").unwrap()
+        self.primary.query_one("postgres", "SELECT pg_current_wal_insert_lsn()").unwrap()
     }
 
     /// Bytes from the position `from` to `to`, by the server's own arithmetic.

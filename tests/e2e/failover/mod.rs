@@ -14,7 +14,7 @@ use self::watch::{Acknowledged, Writer};
 
 /// The difference that is allowed between what the report and what the outside measured, for both
 /// look at intervals.
-const TOLERANCE_MS: i64 = 2_000;
+const TOLERANCE_MS: i64 = 1_000;
 
 fn ms(from: Timestamp, to: Timestamp) -> i64 {
     i64::try_from(to.duration_since(from).as_millis()).unwrap()

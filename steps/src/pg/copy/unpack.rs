@@ -246,7 +246,7 @@ fn decode_text(
 
 /// The rows in a text.
 pub(in crate::pg) fn newlines(text: &[u8]) -> u64 {
-    text.split(|&byte| byte == b'\n').count() as u64 - 1
+    memchr::memchr_iter(b'\n', text).count() as u64
 }
 
 /// Works on the decompressed object on a thread of its own. A damaged object is read to its end
@@ -280,15 +280,16 @@ fn decode(
     mut take: impl FnMut(Bytes) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut decoder = zstd::Decoder::new(source)?;
-    let mut pending: Vec<u8> = Vec::with_capacity(BATCH * 2);
+    let mut pending = Vec::with_capacity(BATCH);
     loop {
-        let start = pending.len();
-        pending.resize(start + BATCH, 0);
-        let read = decoder.read(&mut pending[start..])?;
-        pending.truncate(start + read);
+        let read = decoder.by_ref().take(BATCH as u64).read_to_end(&mut pending)?;
         let end = if read == 0 { pending.len() } else { line_end(&pending) };
-        if end > 0 {
-            take(Bytes::from(pending.drain(..end).collect::<Vec<u8>>()))?;
+        let mut rest = Vec::with_capacity(BATCH + pending.len() - end);
+        rest.extend_from_slice(&pending[end..]);
+        pending.truncate(end);
+        let batch = std::mem::replace(&mut pending, rest);
+        if !batch.is_empty() {
+            take(batch.into())?;
         }
         if read == 0 {
             return Ok(());
@@ -297,7 +298,7 @@ fn decode(
 }
 
 fn line_end(bytes: &[u8]) -> usize {
-    bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |newline| newline + 1)
+    memchr::memrchr(b'\n', bytes).map_or(0, |newline| newline + 1)
 }
 
 /// The object's bytes as a reader.

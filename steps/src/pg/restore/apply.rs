@@ -6,7 +6,7 @@ use model::step_error::StepError;
 use tokio::sync::mpsc;
 
 use super::stage::{Staged, stage, stage_dump};
-use super::{partial, partitions};
+use super::{partial, partitions, statistics};
 use crate::pg::connection::connect_pinned;
 use crate::pg::copy::{CopyParts, Fault, OpenSet, send_text};
 use crate::pg::meter::Meter;
@@ -51,8 +51,7 @@ impl Restore<'_> {
         let session = connect_pinned(self.ctx, self.target).await?;
         partitions::validate(&session).await?;
         if self.options.analyze {
-            let analyze = session.execute_all("analyze the database", "ANALYZE");
-            meter.while_running("analyze", analyze).await?;
+            meter.while_running("analyze", statistics::complete(&session)).await?;
         }
         session.close().await;
         // The last: they hold for every session from here on.
@@ -165,6 +164,7 @@ impl Restore<'_> {
             from: self.from,
             jobs: self.options.jobs,
             meter,
+            analyze: self.options.analyze,
         };
         copy.run(tables.map(|table| (table, table))).await
     }

@@ -6,6 +6,7 @@ pub(super) mod partial;
 mod partitions;
 pub(super) mod scratch;
 mod stage;
+mod statistics;
 
 use engine::clock::{Clock, RealClock};
 use engine::context::StepContext;

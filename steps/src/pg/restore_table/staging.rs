@@ -163,7 +163,8 @@ impl Load<'_> {
         let tables = wanted.iter().map(|one| &one.table).zip(&staged);
         if self.from.set.manifest.format == Format::Objects {
             let Self { ctx, target, from, meter, jobs, .. } = *self;
-            return CopyParts { ctx, target, from, jobs, meter }.run(tables).await;
+            let copy = CopyParts { ctx, target, from, jobs, meter, analyze: false };
+            return copy.run(tables).await;
         }
         let archive = text_rows::archive(self).await?;
         for (table, to) in tables {
