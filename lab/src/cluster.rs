@@ -5,6 +5,7 @@
 //! are stopped and removed by the next process that starts one.
 
 mod archiving;
+mod copy;
 mod error;
 mod home;
 mod programs;

@@ -7,6 +7,7 @@
     reason = "the laboratory is made of effects: servers, files, time"
 )]
 
+pub mod cloud;
 pub mod cluster;
 mod http;
 pub mod relay;
