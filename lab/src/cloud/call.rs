@@ -116,12 +116,11 @@ impl Scope {
     /// Reads it from the header `Authorization`, or from the query of a presigned address.
     pub(super) fn of(head: &Parts) -> Option<Self> {
         let header = head.headers.get("authorization").and_then(|value| value.to_str().ok());
-        let credential = match header {
-            Some(header) => header.split("Credential=").nth(1)?.split(',').next()?.to_owned(),
-            None => {
-                let query = Form::read(head.uri.query().unwrap_or_default().as_bytes());
-                query.get("X-Amz-Credential")?.to_owned()
-            }
+        let credential = if let Some(header) = header {
+            header.split("Credential=").nth(1)?.split(',').next()?.to_owned()
+        } else {
+            let query = Form::read(head.uri.query().unwrap_or_default().as_bytes());
+            query.get("X-Amz-Credential")?.to_owned()
         };
         let mut words = credential.trim().rsplit('/');
         let (_end, service, region, _day) =

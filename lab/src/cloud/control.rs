@@ -43,7 +43,7 @@ async fn faults(State(world): State<World>) -> Json<Vec<Fault>> {
 
 async fn begin(State(world): State<World>, Json(fault): Json<Fault>) -> Response {
     // Servers are stopped: not on the thread that answers.
-    let begun = tokio::task::spawn_blocking(move || world.begin(fault)).await;
+    let begun = tokio::task::spawn_blocking(move || world.begin(&fault)).await;
     settled(begun)
 }
 

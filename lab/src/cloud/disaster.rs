@@ -19,7 +19,7 @@ const CATCH_UP: &str = "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_r
 
 impl World {
     /// Lets a fault begin. Blocks until servers that it kills are dead.
-    pub fn begin(&self, fault: Fault) -> io::Result<()> {
+    pub fn begin(&self, fault: &Fault) -> io::Result<()> {
         let (kind, region) = (fault.kind(), fault.region_or_primary().to_owned());
         {
             let state = &mut *self.lock();
@@ -34,7 +34,7 @@ impl World {
                 link.close();
                 link.cut();
             }),
-            FaultKind::Lag => self.hold_back(&fault)?,
+            FaultKind::Lag => self.hold_back(fault)?,
             FaultKind::DnsStale => self.lock().zone.freeze(),
             _ => {}
         }

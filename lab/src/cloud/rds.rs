@@ -96,12 +96,11 @@ impl Rds {
     /// The address for a new endpoint: each region has a network of its own on loopback, and all
     /// instances have the same port.
     fn next_address(&mut self, region: &str) -> io::Result<SocketAddrV4> {
-        let port = match self.port {
-            Some(port) => port,
-            None => {
-                let hosts = [PRIMARY_REGION, REPLICA_REGION].map(|it| host(it, 1));
-                gate::free_address(&hosts)?.port()
-            }
+        let port = if let Some(port) = self.port {
+            port
+        } else {
+            let hosts = [PRIMARY_REGION, REPLICA_REGION].map(|it| host(it, 1));
+            gate::free_address(&hosts)?.port()
         };
         self.port = Some(port);
         let number = self.endpoints.entry(region.to_owned()).or_default();

@@ -23,10 +23,12 @@ pub(super) struct Secret {
     versions: Vec<Version>,
 }
 
+/// `SecretString` or `SecretBinary`, and its value.
+type Content = (&'static str, String);
+
 struct Version {
     id: String,
-    /// `SecretString` or `SecretBinary`, and its value.
-    content: (&'static str, String),
+    content: Content,
     stages: BTreeSet<String>,
     created: Timestamp,
 }
@@ -66,7 +68,7 @@ fn no_version(what: &str) -> Refusal {
 }
 
 /// The value of a request, and the identifier of the version that it makes.
-fn given(asked: &Value) -> Result<(Option<(&'static str, String)>, String), Refusal> {
+fn given(asked: &Value) -> Result<(Option<Content>, String), Refusal> {
     let text = asked["SecretString"].as_str().map(|it| ("SecretString", it.to_owned()));
     let binary = asked["SecretBinary"].as_str().map(|it| ("SecretBinary", it.to_owned()));
     if text.is_some() && binary.is_some() {
@@ -170,8 +172,8 @@ fn put(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
         .map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>());
     let stages = stages.unwrap_or_else(|| vec![CURRENT.to_owned()]);
     let told = |secret: &mut Secret| {
-        let staged = secret.version(&id).map(|it| it.stages.clone()).unwrap_or_default();
-        json!({"ARN": arn(region, name), "Name": name, "VersionId": id, "VersionStages": staged})
+        let of_it = secret.version(&id).map(|it| it.stages.clone()).unwrap_or_default();
+        json!({"ARN": arn(region, name), "Name": name, "VersionId": id, "VersionStages": of_it})
     };
     if let Some(former) = secret.version(&id) {
         if former.content != content {
@@ -187,7 +189,9 @@ fn put(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
     let now = moment::now();
     let version = Version { id: id.clone(), content, stages: BTreeSet::new(), created: now };
     secret.versions.push(version);
-    stages.iter().for_each(|stage| secret.stage(stage, &id));
+    for stage in &stages {
+        secret.stage(stage, &id);
+    }
     secret.changed = now;
     let answer = told(secret);
     let detail = json!({"version": id, "stages": stages});
@@ -197,9 +201,9 @@ fn put(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
 
 fn get(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
     let name = plain(need(asked, "SecretId")?);
-    let state = world.lock();
+    let of = world.lock();
     let place = (region.to_owned(), name.to_owned());
-    let secret = state.secrets.get(&place).ok_or_else(not_found)?;
+    let secret = of.secrets.get(&place).ok_or_else(not_found)?;
     let (id, stage) = (asked["VersionId"].as_str(), asked["VersionStage"].as_str());
     let wanted = if id.is_none() { stage.or(Some(CURRENT)) } else { stage };
     let version = secret.versions.iter().find(|it| {
@@ -258,9 +262,9 @@ fn restage(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal>
     let name = plain(need(asked, "SecretId")?);
     let stage = need(asked, "VersionStage")?;
     let (from, to) = (asked["RemoveFromVersionId"].as_str(), asked["MoveToVersionId"].as_str());
-    let state = &mut *world.lock();
+    let of = &mut *world.lock();
     let place = (region.to_owned(), name.to_owned());
-    let secret = state.secrets.get_mut(&place).ok_or_else(not_found)?;
+    let secret = of.secrets.get_mut(&place).ok_or_else(not_found)?;
     for id in [from, to].into_iter().flatten() {
         secret.version(id).ok_or_else(|| no_version(&format!("VersionId: {id}")))?;
     }
@@ -283,7 +287,7 @@ fn restage(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal>
     }
     secret.changed = moment::now();
     let detail = json!({"stage": stage, "from": from, "to": to});
-    state.effects.record(("secretsmanager", region), "UpdateSecretVersionStage", name, detail);
+    of.effects.record(("secretsmanager", region), "UpdateSecretVersionStage", name, detail);
     Ok(json!({"ARN": arn(region, name), "Name": name}))
 }
 

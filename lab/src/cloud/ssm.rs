@@ -135,7 +135,8 @@ fn get(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
 }
 
 fn get_several(world: &World, region: &str, asked: &Value) -> Result<Value, Refusal> {
-    let names = asked["Names"].as_array().cloned().unwrap_or_default();
+    let names = asked["Names"].as_array();
+    let names = names.ok_or_else(|| Refusal::new("ValidationException", "Names are missing"))?;
     let (mut found, mut invalid) = (Vec::new(), Vec::new());
     for named in names.iter().filter_map(Value::as_str) {
         match find(world, region, named) {

@@ -62,7 +62,9 @@ pub(crate) fn aws_as(
 ) -> Result<Value, String> {
     let done = prepared(cloud, "aws")
         .envs(environment.iter().copied())
-        .args(["--region", region, "--output", "json"])
+        // Said on the line as well: for RDS in us-east-1 the first version of `aws` puts an address
+        // of its own above that of the environment.
+        .args(["--region", region, "--output", "json", "--endpoint-url", &cloud.url()])
         .args(words)
         .output()
         .unwrap();

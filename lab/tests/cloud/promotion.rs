@@ -81,4 +81,14 @@ fn what_is_no_replica_or_not_there_or_backing_up_is_not_promoted() {
     let refused = promote(REPLICA_REGION, REPLICA);
     assert!(refused.contains("not currently in the available state"), "{refused}");
     assert!(cloud.world().effects_of("PromoteReadReplica").is_empty());
+    let restore = [
+        "rds",
+        "restore-db-instance-from-db-snapshot",
+        "--db-instance-identifier",
+        "early",
+        "--db-snapshot-identifier",
+        "before",
+    ];
+    let early = aws(&cloud, REPLICA_REGION, &restore).unwrap_err();
+    assert!(early.contains("(InvalidDBSnapshotState)"), "{early}");
 }

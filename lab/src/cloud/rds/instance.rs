@@ -69,6 +69,7 @@ pub(in crate::cloud) struct Backup {
 
 /// One instance.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "AWS has them one by one")]
 pub(in crate::cloud) struct Instance {
     pub(in crate::cloud) status: Status,
     /// The server: not there for Aurora, and while the instance is made.

@@ -115,19 +115,21 @@ fn origin(instance: &Instance, latest: Option<Timestamp>, form: &Form) -> Result
 
 /// A server brought back to the moment.
 fn recovered(origin: &Origin) -> Result<Cluster, Trouble> {
-    let mut lines = format!(
-        "restore_command = '{}'\nrecovery_target_action = 'promote'\n",
-        restore_command(&origin.cluster)
-    );
     if origin.alive {
         // A commit after the moment, so that recovery sees that it is past it, and on disk.
         let mark = "SELECT pg_logical_emit_message(true, 'lab', 'restore')";
         origin.cluster.execute("postgres", mark)?;
         origin.cluster.archive_now()?;
     }
-    if let Some(moment) = origin.moment {
-        lines += &format!("recovery_target_time = '{moment}'\n");
-    }
+    // The server does not know the zone `Z` yet when it reads its settings.
+    let moment = origin
+        .moment
+        .map(|it| it.strftime("recovery_target_time = '%Y-%m-%d %H:%M:%S.%6f+00'\n").to_string());
+    let lines = format!(
+        "restore_command = '{}'\nrecovery_target_action = 'promote'\n{}",
+        restore_command(&origin.cluster),
+        moment.unwrap_or_default()
+    );
     Ok(Cluster::from_backup(&origin.base, origin.cluster.password(), Some(&lines))?)
 }
 

@@ -32,6 +32,8 @@ fn settle_primary(world: &World, key: &Key, prepare: Option<Prepare>) -> Done {
     let cluster = ClusterOptions::new()
         .setting("archive_mode", "on")
         .setting("synchronous_commit", "on")
+        // A backup of a replica needs them.
+        .setting("full_page_writes", "on")
         .setting("wal_keep_size", "256MB")
         .setting("wal_retrieve_retry_interval", "200ms")
         .start()?;
