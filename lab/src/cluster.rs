@@ -322,6 +322,11 @@ impl Drop for Cluster {
     }
 }
 
+/// Stops and removes the clusters whose process is gone.
+pub fn sweep() -> Result<(), ClusterError> {
+    Home::open()?.sweep(&Programs::find()?)
+}
+
 fn base_url(start: &str, database: &str) -> Url {
     let mut url = Url::parse(start).expect("the address is well formed");
     url.path_segments_mut().expect("the address has a path").push(database);

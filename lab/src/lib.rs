@@ -9,7 +9,11 @@
 
 pub mod cloud;
 pub mod cluster;
+pub mod dns;
 mod http;
+pub mod ledger;
+pub mod moto;
+mod plain;
 pub mod relay;
 pub mod route;
 pub mod s3;

@@ -1,105 +1,137 @@
-//! S3 on loopback: the server of `moto`, a program of other people, so that what we send is
-//! understood by somebody else. It keeps everything in memory and lives as long as the process
-//! that started it.
+//! S3 on loopback, on a folder: the protocol of the crate `s3s`, and what a bucket does behind it.
+//!
+//! The bytes of objects lie in files; what they are called, and all settings, in memory, as long
+//! as the process lives. Signatures are verified.
 
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+mod about;
+mod copy;
+mod disk;
+mod list;
+mod objects;
+mod parts;
+mod service;
+mod settings;
+mod shelf;
+mod sums;
 
-/// The version that `scripts/install test` installs.
-pub const VERSION: &str = "5.2.5";
+use std::io;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
 
-/// Serves until its standard input ends, which the kernel sees to when our process ends.
-const PROGRAM: &str = "\
-import os, sys, threading
-def end():
-    sys.stdin.read()
-    os._exit(0)
-threading.Thread(target=end, daemon=True).start()
-from moto.server import main
-main(sys.argv[1:])
-";
-/// Python has to load first, on a machine that may be busy.
-const START: Duration = Duration::from_mins(2);
+use axum::Router;
+use axum::error_handling::HandleError;
+use axum::http::StatusCode;
+use s3s::dto::Timestamp;
+use s3s::service::S3ServiceBuilder;
 
-/// Why there is no server.
-#[derive(Debug, thiserror::Error)]
-pub enum S3Error {
-    /// It is not on this machine.
-    #[error("moto {VERSION} is not installed at `{0}`: run `scripts/install test`")]
-    Absent(PathBuf),
-    /// It did not start.
-    #[error("moto did not answer on port {0} in time")]
-    Silent(u16),
-    /// The system refused something.
-    #[error(transparent)]
-    Io(#[from] io::Error),
+use self::disk::Disk;
+use self::service::{Lost, Service};
+use crate::http::Server;
+pub use crate::plain::Answer;
+use crate::plain::Plain;
+
+/// The region of a bucket that names none.
+pub(crate) const REGION: &str = "us-east-1";
+/// Under this header the laboratory itself says who it is.
+const TOKEN: &str = "x-lab-token";
+
+/// How the server is.
+#[derive(Clone, Default)]
+pub struct S3Options {
+    keys: Vec<(String, String)>,
+    strict_regions: bool,
+    lost: Option<Lost>,
 }
 
-/// A running server.
-#[derive(Debug)]
+impl S3Options {
+    /// A server that knows the key `lab` with the secret `lab`.
+    pub fn new() -> Self {
+        Self::default().key("lab", "lab")
+    }
+
+    /// Adds a key and its secret.
+    #[must_use]
+    pub fn key(mut self, id: &str, secret: &str) -> Self {
+        self.keys.push((id.to_owned(), secret.to_owned()));
+        self
+    }
+
+    /// Answers for a bucket only whoever signs for its region, as AWS does.
+    #[must_use]
+    pub fn strict_regions(mut self) -> Self {
+        self.strict_regions = true;
+        self
+    }
+
+    /// Asks at each request whether a bucket's region is out of reach.
+    #[must_use]
+    pub fn lost_when(mut self, lost: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.lost = Some(std::sync::Arc::new(lost));
+        self
+    }
+
+    /// Starts a server that keeps its files in that folder.
+    pub fn start(self, folder: &Path) -> io::Result<S3> {
+        S3::serve(self, folder)
+    }
+}
+
+/// A running server; dropping it closes the port.
 pub struct S3 {
-    port: u16,
-    child: Child,
-}
-
-/// What the server answered.
-#[derive(Debug)]
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The lines of the head.
-    pub head: String,
-    /// The body.
-    pub body: String,
+    service: Service,
+    server: Server,
+    token: String,
+    own_folder: Option<tempfile::TempDir>,
 }
 
 impl S3 {
-    /// Starts a server on a free port.
-    pub fn start() -> Result<Self, S3Error> {
-        let python = folder().join("bin/python");
-        if !python.exists() {
-            return Err(S3Error::Absent(folder()));
-        }
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(python)
-            .args(["-c", PROGRAM, "-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()?;
-        let server = Self { port, child };
-        let until = Instant::now() + START;
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            if Instant::now() > until {
-                return Err(S3Error::Silent(port));
-            }
-            thread::sleep(Duration::from_millis(50));
-        }
+    /// Starts a server on a folder of its own, which is removed with it.
+    pub fn start() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut server = Self::serve(S3Options::new(), folder.path())?;
+        server.own_folder = Some(folder);
         Ok(server)
+    }
+
+    fn serve(options: S3Options, folder: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(folder)?;
+        let token = random_word()?;
+        let service = Service::new(Disk::new(folder.to_owned()), options, token.clone());
+        let mut builder = S3ServiceBuilder::new(service.clone());
+        builder.set_auth(service.clone());
+        builder.set_access(service.clone());
+        let refused =
+            async |error: s3s::HttpError| (StatusCode::INTERNAL_SERVER_ERROR, format!("{error:?}"));
+        let app = Router::new().fallback_service(HandleError::new(builder.build(), refused));
+        let server = Server::start("s3", app)?;
+        Ok(Self { service, server, token, own_folder: None })
     }
 
     /// Where it answers.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        format!("http://{}", self.server.address)
     }
 
     /// Makes a bucket.
     pub fn create_bucket(&self, name: &str) -> io::Result<()> {
-        self.made(name, &[])
+        self.plain().create_bucket(name)
+    }
+
+    /// Makes a bucket in a region.
+    pub fn create_bucket_in(&self, name: &str, region: &str) -> io::Result<()> {
+        let asked = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{region}</LocationConstraint>\
+             </CreateBucketConfiguration>"
+        );
+        match region {
+            REGION => self.create_bucket(name),
+            _ => self.request("PUT", &format!("/{name}"), &[], &asked)?.done(),
+        }
     }
 
     /// Makes a bucket that keeps versions and knows locks.
     pub fn create_locking_bucket(&self, name: &str) -> io::Result<()> {
-        self.made(name, &["x-amz-bucket-object-lock-enabled: true"])
-    }
-
-    fn made(&self, name: &str, headers: &[&str]) -> io::Result<()> {
-        let answer = self.request("PUT", &format!("/{name}"), headers, "")?;
-        if answer.status == 200 { Ok(()) } else { Err(io::Error::other(answer.body)) }
+        self.plain().create_locking_bucket(name)
     }
 
     /// Makes a request, past every library of S3.
@@ -110,36 +142,42 @@ impl S3 {
         headers: &[&str],
         body: &str,
     ) -> io::Result<Answer> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n\
-             authorization: AWS4-HMAC-SHA256 Credential=lab/20260101/us-east-1/s3/aws4_request, \
-             SignedHeaders=host, Signature=none\r\n{headers}content-length: {}\r\n\r\n{body}",
-            self.port,
-            body.len()
-        )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-        let status = status.ok_or_else(|| io::Error::other(format!("no answer: {head}")))?;
-        Ok(Answer { status, head: head.to_owned(), body: body.to_owned() })
+        self.plain().request(method, path, headers, body)
+    }
+
+    /// Lets all objects together have no more than so many bytes: what is more is refused with
+    /// `QuotaExceeded`.
+    pub fn limit(&self, quota: Option<u64>) {
+        self.service.disk().limit(quota);
+    }
+
+    /// Whether there is such a limit.
+    pub fn is_limited(&self) -> bool {
+        self.service.disk().is_limited()
+    }
+
+    /// How many bytes the objects and parts have.
+    pub fn used(&self) -> u64 {
+        self.service.disk().used()
+    }
+
+    /// Makes the uploads of a bucket older than they are.
+    pub fn age_uploads(&self, bucket: &str, by: Duration) {
+        if let Some(bucket) = self.service.buckets().get_mut(bucket) {
+            for upload in bucket.uploads.values_mut() {
+                upload.started = Timestamp::from(SystemTime::now() - by);
+            }
+        }
+    }
+
+    fn plain(&self) -> Plain {
+        Plain::new(self.server.address.port(), format!("{TOKEN}: {}", self.token))
     }
 }
 
-impl Drop for S3 {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// Where `scripts/install test` puts it.
-fn folder() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    cache.or_else(home).unwrap_or_default().join(format!("runbook-moto-{VERSION}"))
+/// A word that nobody else has.
+pub(crate) fn random_word() -> io::Result<String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(sums::hex(&bytes))
 }

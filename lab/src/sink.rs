@@ -7,7 +7,7 @@
 
 mod routes;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -53,6 +53,7 @@ struct State {
     messages: Vec<Message>,
     faults: VecDeque<Fault>,
     health: Option<u16>,
+    refused: BTreeSet<String>,
     effects: Option<File>,
 }
 
@@ -141,6 +142,21 @@ impl Sink {
     /// Sets the status that `GET /health` answers with; at first it is 200.
     pub fn set_health(&self, status: u16) {
         self.shared.lock().health = Some(status);
+    }
+
+    /// Answers a path with 503, and records nothing, until it does so no more.
+    pub fn refuse(&self, path: &str, refuse: bool) {
+        let refused = &mut self.shared.lock().refused;
+        if refuse {
+            refused.insert(path.to_owned());
+        } else {
+            refused.remove(path);
+        }
+    }
+
+    /// Whether a path is refused.
+    pub fn refuses(&self, path: &str) -> bool {
+        self.shared.lock().refused.contains(path)
     }
 
     /// Waits until a number of messages came, at most so long; says whether they did.

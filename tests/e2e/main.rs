@@ -30,10 +30,12 @@ mod pitr;
 mod plan;
 mod recipes;
 mod row_restore;
-mod s3;
 mod said;
 mod shipped;
 mod stages;
+mod store_moto;
+#[expect(clippy::duplicate_mod, reason = "the same tests run over two servers")]
+mod store_own;
 mod stubs;
 mod table_restore;
 mod terminal;

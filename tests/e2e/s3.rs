@@ -1,14 +1,11 @@
-//! The shipped runbooks with a store on S3, against a server of other people.
+//! The shipped runbooks with a store on S3.
 
 use std::process::Command;
-use std::sync::LazyLock;
 
-use lab::s3::S3;
 use serde_json::json;
 
+use super::SERVER;
 use crate::bed::{Bed, Ended};
-
-static SERVER: LazyLock<S3> = LazyLock::new(|| S3::start().unwrap());
 
 /// The binary with a store on S3 in its environment, as every program of AWS has it.
 fn command(bed: &Bed, store: &str, args: &[&str]) -> Command {

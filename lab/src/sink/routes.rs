@@ -66,6 +66,9 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    if shared.lock().refused.contains(uri.path()) {
+        return answer(503);
+    }
     let message = message(&method, &uri.to_string(), &headers, &body);
     let usual = usual_answer(&message, &body);
     let fault = match shared.lock().record(message) {

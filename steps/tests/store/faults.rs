@@ -7,17 +7,18 @@ use model::step_error::{ErrorClass, StepError};
 use steps::aws::s3::S3Store;
 use steps::store::{Store, StoreError, put_bytes, read_bytes};
 
-use super::contract::pattern;
-use super::s3::{SERVER, at, open};
+use super::SERVER;
+use super::s3::{at, open};
+use crate::contract::pattern;
 
 const LARGE: usize = 9 << 20;
 
 fn relayed(bucket: &str) -> (Relay, S3Store) {
+    SERVER.create_bucket(bucket).unwrap();
     relayed_with(bucket, |settings| settings)
 }
 
 fn relayed_with(bucket: &str, change: impl FnOnce(S3Settings) -> S3Settings) -> (Relay, S3Store) {
-    SERVER.create_bucket(bucket).unwrap();
     let relay = Relay::start(&SERVER.url()).unwrap();
     let store = open(&format!("s3://{bucket}"), &change(at(&relay.url())));
     (relay, store)
@@ -155,6 +156,7 @@ async fn an_object_that_is_replaced_while_it_is_read_is_not_mixed() {
 #[tokio::test]
 async fn each_request_says_what_it_must() {
     let lock = ObjectLock { mode: LockMode::Compliance, days: 1 };
+    SERVER.create_locking_bucket("says").unwrap();
     let (relay, store) = relayed_with("says", |settings| S3Settings {
         object_lock: Some(lock),
         compatible: true,

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod contract;
-mod faults;
 mod file;
-mod s3;
+mod moto;
+#[expect(clippy::duplicate_mod, reason = "the same tests run over two servers")]
+mod own;

@@ -1,19 +1,16 @@
-//! What is particular to `s3://`, against a server of other people.
+//! What is particular to `s3://`.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use engine::settings::S3Settings;
-use lab::s3::S3;
 use model::plan::{LockMode, ObjectLock};
 use model::step_error::{ErrorClass, StepError};
 use steps::aws::Keys;
 use steps::aws::s3::S3Store;
 use steps::store::{Store, StoreError, put_bytes, read_bytes};
 
-use super::contract::{self, pattern};
-
-pub(crate) static SERVER: LazyLock<S3> = LazyLock::new(|| S3::start().unwrap());
+use super::SERVER;
+use crate::contract::{self, pattern};
 
 /// Settings that lead to `url`.
 pub(crate) fn at(url: &str) -> S3Settings {
@@ -129,7 +126,7 @@ async fn an_upload_that_nobody_ends_is_swept() {
     let started = SERVER.request("POST", path, &[], "").unwrap();
     assert!(started.body.contains("UploadId"), "{}", started.body);
     assert_eq!(store.sweep("other").await.unwrap(), 0);
-    // The server says of every upload that it is years old.
+    SERVER.age_uploads("swept", Duration::from_hours(48));
     assert_eq!(store.sweep("sets").await.unwrap(), 1);
     assert_eq!(store.sweep("sets").await.unwrap(), 0);
     assert!(!has_uploads("swept").await);

@@ -1,0 +1,12 @@
+//! Over a server of other people.
+
+use std::sync::LazyLock;
+
+use lab::moto::Moto;
+
+static SERVER: LazyLock<Moto> = LazyLock::new(|| Moto::start().unwrap());
+
+#[path = "faults.rs"]
+mod faults;
+#[path = "s3.rs"]
+mod s3;
