@@ -5,6 +5,7 @@ mod application;
 mod aws;
 mod fencing;
 mod moment;
+mod names;
 mod rows;
 mod standby;
 mod table;
@@ -21,6 +22,7 @@ pub const ALL: &[&[CodeInfo]] = &[
     standby::CODES,
     application::CODES,
     aws::CODES,
+    names::CODES,
 ];
 
 const CODES: &[CodeInfo] = &[

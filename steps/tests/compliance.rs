@@ -47,9 +47,11 @@ const NO_SIDE: [&str; 1] = ["flow.pass"];
 const STANDS_FOR_OTHERS: [&str; 1] = ["runbook.include"];
 
 /// Fields that hold a secret.
-const SECRETS: [(&str, &str); 8] = [
+const SECRETS: [(&str, &str); 10] = [
     ("supabase.list_backups", "token"),
     ("supabase.restore_pitr", "token"),
+    ("ssm.put_parameter", "secret"),
+    ("secrets.put", "secret"),
     ("slack.notify", "webhook"),
     ("webhook.post", "url"),
     ("pagerduty.event", "routing_key"),

@@ -178,6 +178,91 @@ impl Expect {
     }
 }
 
+/// What is asked of which servers.
+#[derive(Debug)]
+pub(crate) struct Question<'a> {
+    name: &'a str,
+    kind: Kind,
+    expect: Expect,
+    servers: &'a [String],
+    resolver: Option<&'a str>,
+}
+
+impl Question<'_> {
+    /// One look: the servers that were asked, or what is wrong, server by server.
+    pub(crate) async fn all_say_it(&self) -> Result<Vec<String>, Vec<String>> {
+        let name = absolute(self.name).map_err(|why| vec![why])?;
+        let seen = look(self, &name, 1).await;
+        if seen.wrong.is_empty() { Ok(seen.output.servers) } else { Err(seen.wrong) }
+    }
+}
+
+impl Input {
+    fn question(&self) -> Question<'_> {
+        let (servers, resolver) = (&self.servers, self.resolver.as_deref());
+        Question {
+            name: &self.name,
+            kind: self.kind,
+            expect: self.expect.clone(),
+            servers,
+            resolver,
+        }
+    }
+}
+
+/// What name servers are to say of a name.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Answers {
+    /// The name.
+    name: String,
+    /// The type of record: `A`, `AAAA` or `CNAME`.
+    #[serde(rename = "type", default)]
+    kind: Kind,
+    /// Exactly these values, in any order.
+    equals: Vec<String>,
+    /// Whom to ask, as in `dns.check`; without it, every server of the zone.
+    #[serde(default = "the_zones")]
+    servers: Vec<String>,
+    /// Who names the servers of the zone; without it, this machine's first.
+    resolver: Option<String>,
+}
+
+fn the_zones() -> Vec<String> {
+    vec!["authoritative".to_owned()]
+}
+
+impl Answers {
+    pub(crate) fn question(&self) -> Question<'_> {
+        let expect = Expect { equals: self.equals.clone(), ..Expect::default() };
+        let (servers, resolver) = (&self.servers, self.resolver.as_deref());
+        Question { name: &self.name, kind: self.kind, expect, servers, resolver }
+    }
+
+    /// What is wrong with it.
+    pub(crate) fn problem(&self) -> Option<InputProblem> {
+        if let Err(why) = absolute(&self.name) {
+            return Some(InputProblem::at("answers.name", format!("`{}`: {why}", self.name)));
+        }
+        let lacks = self.equals.is_empty() || self.servers.is_empty();
+        lacks.then(|| InputProblem::at("answers", "nothing is expected, or nobody is asked"))
+    }
+
+    /// A footprint with the servers that are asked.
+    pub(crate) fn asked(&self, footprint: Footprint) -> Footprint {
+        endpoints(&self.name, &self.servers, footprint)
+    }
+}
+
+/// A footprint with the servers that are asked for a name.
+fn endpoints(name: &str, servers: &[String], footprint: Footprint) -> Footprint {
+    let own = |server: &&String| server.as_str() != "system";
+    servers.iter().filter(own).fold(footprint, |footprint, server| match server.as_str() {
+        "authoritative" => footprint.endpoint(format!("name servers of `{name}`")),
+        server => footprint.endpoint(server),
+    })
+}
+
 /// What one look found: the output, and what is wrong, server by server.
 struct Seen {
     output: Output,
@@ -207,16 +292,16 @@ impl Seen {
     }
 }
 
-async fn look(input: &Input, name: &Name, looks: u64) -> Seen {
+async fn look(asked: &Question<'_>, name: &Name, looks: u64) -> Seen {
     let (answers, servers) = (Vec::new(), Vec::new());
     let output = Output { answers, ttl: None, servers, looks };
     let mut seen = Seen { output, wrong: Vec::new(), silent: false };
-    for text in &input.servers {
-        match servers::find(text, name, input.resolver.as_deref()).await {
+    for text in asked.servers {
+        match servers::find(text, name, asked.resolver).await {
             Ok(servers) => {
                 for server in servers {
-                    let answer = ask(server.address, name, input.kind.into()).await;
-                    seen.add(&server, answer, &input.expect);
+                    let answer = ask(server.address, name, asked.kind.into()).await;
+                    seen.add(&server, answer, &asked.expect);
                 }
             }
             Err(why) => seen.fail(format!("`{text}`: {why}")),
@@ -257,7 +342,7 @@ async fn until_right(
     latest: &Mutex<Option<Seen>>,
 ) -> Result<Output, StepError> {
     for looks in 1.. {
-        let seen = look(input, name, looks).await;
+        let seen = look(&input.question(), name, looks).await;
         if seen.wrong.is_empty() {
             return Ok(seen.output);
         }
@@ -306,13 +391,7 @@ impl Step for Check {
         let footprint = Footprint::new(Effect::Read, Repeat::Idempotent)
             .plays(Part::Verify)
             .reads(format!("what the name servers say of `{}`", input.name));
-        let own = |server: &&String| server.as_str() != "system";
-        input.servers.iter().filter(own).fold(footprint, |footprint, server| {
-            match server.as_str() {
-                "authoritative" => footprint.endpoint(format!("name servers of `{}`", input.name)),
-                server => footprint.endpoint(server),
-            }
-        })
+        endpoints(&input.name, &input.servers, footprint)
     }
 
     fn example() -> Output {

@@ -1,0 +1,11 @@
+//! Names, parameters and secrets on AWS, against `moto`, a program of other people.
+#![expect(clippy::disallowed_methods, reason = "tests look at what lies behind the steps")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "../fencing/dns_server.rs"]
+mod dns_server;
+mod keep;
+mod proxy;
+mod update;
+mod wait;
