@@ -46,7 +46,7 @@ const IN_SYNC: &str = "in_sync";
 ///   with:
 ///     change: "{{ steps.dns.outputs.change }}"
 ///     answers: {name: db.example.com, type: CNAME, equals: [app-replica.example.com]}
-///     former_ttl: "{{ steps.dns.outputs.former_ttl }}"
+///     former_ttl: 300
 ///     within: 10m
 /// ```
 #[derive(Deserialize, JsonSchema)]
