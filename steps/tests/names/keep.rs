@@ -34,11 +34,15 @@ impl Aws {
     }
 
     fn secret(&self, id: &str) -> Value {
-        self.json(WEST, "secretsmanager.GetSecretValue", &json!({"SecretId": id}))
+        self.json(
+            WEST,
+            "secretsmanager.GetSecretValue",
+            &json!({"SecretId": id, "VersionStage": "AWSCURRENT"}),
+        )
     }
 }
 
-fn at(aws: &Aws, keys: Value) -> Value {
+fn at(aws: &Aws, keys: &Value) -> Value {
     let mut with = json!({"region": WEST, "endpoint_url": aws.proxy.url()});
     with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     with
@@ -51,7 +55,7 @@ fn a_parameter_changes_and_comes_back() {
         aws.put_parameter("/app/host", "String", "primary");
         let with = at(
             &aws,
-            json!({"name": "/app/host", "value": "replica", "overwrite": true,
+            &json!({"name": "/app/host", "value": "replica", "overwrite": true,
                                    "expect": "primary", "plays": ["move_traffic"]}),
         );
         let output = run(PARAMETER, &with, &attempt(&host(), 1)).await.unwrap();
@@ -61,7 +65,7 @@ fn a_parameter_changes_and_comes_back() {
         assert_eq!(aws.parameter("/app/host")["Value"], json!("replica"));
         let again = run(PARAMETER, &with, &attempt(&host(), 1)).await.unwrap();
         assert_eq!(again["changed"], json!(false));
-        let back = at(&aws, json!({"name": "/app/host", "restore": output["former"]}));
+        let back = at(&aws, &json!({"name": "/app/host", "restore": output["former"]}));
         run(PARAMETER, &back, &attempt(&host(), 1)).await.unwrap();
         let now = aws.parameter("/app/host");
         assert_eq!((&now["Value"], &now["Version"]), (&json!("primary"), &json!(3)));
@@ -73,18 +77,18 @@ fn a_parameter_changes_and_comes_back() {
         assert_eq!((error.code.as_str(), error.class), ("RB0926", ErrorClass::Permanent));
         assert_eq!(aws.parameter("/app/host")["Value"], json!("elsewhere"));
         // One that was not there goes again.
-        let new = at(&aws, json!({"name": "/app/new", "value": "a,b", "list": true}));
+        let new = at(&aws, &json!({"name": "/app/new", "value": "a,b", "list": true}));
         let output = run(PARAMETER, &new, &attempt(&host(), 1)).await.unwrap();
         assert_eq!(aws.parameter("/app/new")["Type"], json!("StringList"));
         let error = run(
             PARAMETER,
-            &at(&aws, json!({"name": "/app/new", "value": "c"})),
+            &at(&aws, &json!({"name": "/app/new", "value": "c"})),
             &attempt(&host(), 1),
         )
         .await
         .unwrap_err();
         case("RB0925", error.told());
-        let back = at(&aws, json!({"name": "/app/new", "restore": output["former"]}));
+        let back = at(&aws, &json!({"name": "/app/new", "restore": output["former"]}));
         let output = run(PARAMETER, &back, &attempt(&host(), 1)).await.unwrap();
         assert_eq!((&output["version"], aws.parameter("/app/new")), (&json!(0), json!(null)));
         assert_eq!(aws.proxy.count("/us-east-1/"), 0);
@@ -97,11 +101,11 @@ fn a_secret_value_stands_nowhere_but_in_the_parameter() {
         let aws = Aws::start();
         aws.put_parameter("/app/password", "SecureString", "former-canary-113");
         let host = host();
-        let with = at(&aws, json!({"name": "/app/password", "secret": CANARY, "overwrite": true}));
+        let with = at(&aws, &json!({"name": "/app/password", "secret": CANARY, "overwrite": true}));
         let output = run(PARAMETER, &with, &attempt(&host, 1)).await.unwrap();
         let now = aws.parameter("/app/password");
         assert_eq!((&now["Value"], &now["Type"]), (&json!(CANARY), &json!("SecureString")));
-        let back = at(&aws, json!({"name": "/app/password", "restore": output["former"]}));
+        let back = at(&aws, &json!({"name": "/app/password", "restore": output["former"]}));
         let undone = run(PARAMETER, &back, &attempt(&host, 2)).await.unwrap();
         assert_eq!(aws.parameter("/app/password")["Value"], json!("former-canary-113"));
         assert_eq!(aws.parameter("/app/password")["Type"], json!("SecureString"));
@@ -109,7 +113,7 @@ fn a_secret_value_stands_nowhere_but_in_the_parameter() {
         for text in [facts, output.to_string(), undone.to_string(), host.logged()] {
             assert!(!text.contains("canary"), "{text}");
         }
-        let both = at(&aws, json!({"name": "a", "value": "b", "secret": "c"}));
+        let both = at(&aws, &json!({"name": "a", "value": "b", "secret": "c"}));
         assert!(refusal(PARAMETER, &both).contains("one of `value`"));
     });
 }
@@ -130,7 +134,7 @@ fn a_lost_answer_is_looked_up() {
             ),
             (SECRET, set, "secretsmanager.PutSecretValue", json!("{\"host\":\"primary\"}")),
         ] {
-            let (host, with) = (host(), at(&aws, keys));
+            let (host, with) = (host(), at(&aws, &keys));
             assert_eq!(observe(kind, &with, &attempt(&host, 1)).await, Observation::NotDone);
             aws.proxy.next(sends, Fate::Lost);
             let error = run(kind, &with, &attempt(&host, 1)).await.unwrap_err();
@@ -162,7 +166,7 @@ fn a_lost_answer_is_looked_up() {
             assert_eq!((error.code.as_str(), error.class), ("RB0667", ErrorClass::Transient));
         }
         // What nobody asked for is neither done nor undone.
-        let with = at(&aws, json!({"name": "/app/host", "value": "y", "overwrite": true}));
+        let with = at(&aws, &json!({"name": "/app/host", "value": "y", "overwrite": true}));
         let host = host();
         aws.proxy.next("AmazonSSM.PutParameter", Fate::Lost);
         run(PARAMETER, &with, &attempt(&host, 1)).await.unwrap_err();
@@ -179,17 +183,17 @@ fn a_secret_gets_another_version_and_goes_back() {
         let made = json!({"Name": "app/db", "SecretString": value});
         let first = aws.json(WEST, "secretsmanager.CreateSecret", &made)["VersionId"].clone();
         let host = host();
-        let with = at(&aws, json!({"id": "app/db", "set": {"host": "replica"}}));
+        let with = at(&aws, &json!({"id": "app/db", "set": {"host": "replica"}}));
         let output = run(SECRET, &with, &attempt(&host, 1)).await.unwrap();
         let now = aws.secret("app/db");
         let held: Value = serde_json::from_str(now["SecretString"].as_str().unwrap()).unwrap();
         assert_eq!(held, json!({"host": "replica", "password": CANARY}));
         assert_eq!((&output["version"], &output["former"]["version"]), (&now["VersionId"], &first));
-        let whole = at(&aws, json!({"id": "app/db", "secret": CANARY}));
+        let whole = at(&aws, &json!({"id": "app/db", "secret": CANARY}));
         // The key of a version is that of its attempt.
         let next = run(SECRET, &whole, &attempt(&crate::common::host(), 2)).await.unwrap();
         assert_eq!(aws.secret("app/db")["SecretString"], json!(CANARY));
-        let back = |output: &Value| at(&aws, json!({"id": "app/db", "restore": output["former"]}));
+        let back = |output: &Value| at(&aws, &json!({"id": "app/db", "restore": output["former"]}));
         let error = run(SECRET, &back(&output), &attempt(&host, 2)).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0926", ErrorClass::Permanent));
         let error = run(SECRET, &with, &attempt(&crate::common::host(), 3)).await.unwrap_err();
@@ -201,7 +205,7 @@ fn a_secret_gets_another_version_and_goes_back() {
         for text in [facts, output.to_string(), next.to_string(), host.logged()] {
             assert!(!text.contains(CANARY), "{text}");
         }
-        let none = at(&aws, json!({"id": "app/none", "secret": "x"}));
+        let none = at(&aws, &json!({"id": "app/none", "secret": "x"}));
         assert_eq!(run(SECRET, &none, &attempt(&host, 3)).await.unwrap_err().code, "RB0665");
     });
 }

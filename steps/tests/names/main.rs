@@ -4,6 +4,7 @@
 
 mod common;
 #[path = "../fencing/dns_server.rs"]
+#[expect(dead_code, reason = "another test has servers that keep silent")]
 mod dns_server;
 mod keep;
 mod proxy;

@@ -21,7 +21,7 @@ const PENDING: &str = "<?xml version=\"1.0\"?><GetChangeResponse \
     <Status>PENDING</Status><SubmittedAt>2026-11-20T02:00:00Z</SubmittedAt></ChangeInfo>\
     </GetChangeResponse>";
 
-fn waits(keys: Value) -> Value {
+fn waits(keys: &Value) -> Value {
     let mut with = json!({"interval": "10ms"});
     with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     with
@@ -36,13 +36,13 @@ fn a_change_is_waited_for_until_every_server_has_it() {
             aws.proxy.next(asked, Fate::Answered(200, PENDING));
         }
         let change = json!({"change": "/change/C2682N5HXP0BZ4", "endpoint_url": aws.proxy.url()});
-        let output = run(KIND, &waits(change.clone()), &attempt(&host(), 1)).await.unwrap();
+        let output = run(KIND, &waits(&change), &attempt(&host(), 1)).await.unwrap();
         assert_eq!(aws.proxy.count(asked), 3);
         assert_eq!(output, json!({"in_sync_at": "2026-11-20T02:00:00Z", "servers": []}));
         for _ in 0..500 {
             aws.proxy.next(asked, Fate::Answered(200, PENDING));
         }
-        let mut late = waits(change);
+        let mut late = waits(&change);
         late["within"] = json!("100ms");
         let error = run(KIND, &late, &attempt(&host(), 1)).await.unwrap_err();
         assert_eq!((error.code.as_str(), error.class), ("RB0924", ErrorClass::Permanent));
@@ -57,7 +57,7 @@ async fn every_name_server_must_give_the_answer() {
     servers[0].set(NAME, RecordType::A, &["192.0.2.20"]);
     servers[1].set(NAME, RecordType::A, &["192.0.2.10"]);
     let at: Vec<_> = servers.iter().map(|server| server.address.to_string()).collect();
-    let with = waits(json!({"answers": {"name": NAME, "equals": ["192.0.2.20"], "servers": at}}));
+    let with = waits(&json!({"answers": {"name": NAME, "equals": ["192.0.2.20"], "servers": at}}));
     let moved = async {
         while servers[1].asked() < 3 {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
@@ -71,7 +71,7 @@ async fn every_name_server_must_give_the_answer() {
 
 #[tokio::test]
 async fn the_former_time_to_live_is_waited_out_from_when_it_was_seen() {
-    let with = waits(json!({"former_ttl": 60}));
+    let with = waits(&json!({"former_ttl": 60}));
     let at =
         |moment: &str| Arc::new(MemoryHost::new(moment.parse().unwrap(), std::env::temp_dir()));
     let early = at("2026-11-20T02:00:59Z");

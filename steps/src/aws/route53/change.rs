@@ -14,7 +14,7 @@ use super::zone;
 #[derive(Debug, Clone)]
 pub(super) struct Found {
     pub(super) asked: Record,
-    pub(super) found: Option<Record>,
+    pub(super) there: Option<Record>,
     /// What is there as Route 53 told it, which is how it wants to hear it again.
     set: Option<ResourceRecordSet>,
 }
@@ -32,7 +32,7 @@ pub(super) async fn record(
     zone: &str,
     asked: &Record,
 ) -> Result<Option<Record>, StepError> {
-    Ok(Found::read(client, zone, asked).await?.found)
+    Ok(Found::read(client, zone, asked).await?.there)
 }
 
 impl Found {
@@ -43,26 +43,26 @@ impl Found {
         asked: &Record,
     ) -> Result<Self, StepError> {
         let set = zone::read(client, zone, asked).await?;
-        let found = set.as_ref().map(Record::of).transpose().map_err(|routing| {
+        let there = set.as_ref().map(Record::of).transpose().map_err(|routing| {
             let message = format!("{asked} is chosen by {routing}, which could not be put back");
             StepError::permanent("RB0922", message)
                 .hint("change this record by hand, or give the name a record without such routing")
         })?;
-        Ok(Self { asked: asked.clone(), found, set })
+        Ok(Self { asked: asked.clone(), there, set })
     }
 
     /// With the time to live that it is going to have.
     pub(super) fn settled(self) -> Self {
-        Self { asked: self.asked.settled(self.found.as_ref()), ..self }
+        Self { asked: self.asked.settled(self.there.as_ref()), ..self }
     }
 
     pub(super) fn is_met(&self) -> bool {
-        self.asked.is_met_by(self.found.as_ref())
+        self.asked.is_met_by(self.there.as_ref())
     }
 
     /// Refuses a record that is not what was expected.
     pub(super) fn check(&self) -> Result<(), StepError> {
-        if self.asked.expects(self.found.as_ref()) {
+        if self.asked.expects(self.there.as_ref()) {
             return Ok(());
         }
         let expected = self.asked.expect.clone().unwrap_or_default();
@@ -73,7 +73,7 @@ impl Found {
 
 /// A record is not what it was taken for.
 pub(super) fn surprise(now: &Found, why: &str) -> StepError {
-    let answers = now.found.as_ref().map(Record::answers).unwrap_or_default();
+    let answers = now.there.as_ref().map(Record::answers).unwrap_or_default();
     let says = if answers.is_empty() {
         "is not there".to_owned()
     } else {

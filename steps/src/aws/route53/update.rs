@@ -215,7 +215,7 @@ impl Input {
         let Ok(client) = self.names().looks().await else { return error };
         for (change, was) in asked.changes.iter().zip(&asked.found) {
             match Found::read(&client, &asked.zone, change).await {
-                Ok(now) if now.found != *was => {
+                Ok(now) if now.there != *was => {
                     return change::surprise(&now, "somebody changed it meanwhile");
                 }
                 _ => {}
@@ -324,7 +324,7 @@ impl Step for Update {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let (zone, all) = unless_cancelled(ctx, input.look()).await?;
+        let (zone, all) = unless_cancelled(ctx, Box::pin(input.look())).await?;
         let all: Vec<Found> = all.into_iter().map(Found::settled).collect();
         let open: Vec<Found> = all.iter().filter(|one| !one.is_met()).cloned().collect();
         if open.is_empty() {
@@ -336,8 +336,8 @@ impl Step for Update {
         let asked = Asked {
             zone,
             changes: open.iter().map(|one| one.asked.clone()).collect(),
-            former: open.iter().map(|one| one.asked.undone(one.found.as_ref())).collect(),
-            found: open.iter().map(|one| one.found.clone()).collect(),
+            former: open.iter().map(|one| one.asked.undone(one.there.as_ref())).collect(),
+            found: open.iter().map(|one| one.there.clone()).collect(),
         };
         ctx.record(ASKED, &asked).await?;
         let change = input.change(&asked, &open, ctx).await?;

@@ -258,7 +258,7 @@ impl Step for Put {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let (stages, wanted, is_met) = unless_cancelled(ctx, input.look()).await?;
+        let (stages, wanted, is_met) = unless_cancelled(ctx, Box::pin(input.look())).await?;
         let current = stages.current().map(str::to_owned);
         if is_met {
             let earlier = asked_for(ctx).filter(|asked| Some(&asked.version) == current.as_ref());

@@ -61,7 +61,7 @@ pub(super) async fn stages(client: &Client, id: &str) -> Result<Stages, StepErro
 
 /// The current value; nothing when there is none yet.
 pub(super) async fn value(client: &Client, id: &str) -> Result<Option<SecretString>, StepError> {
-    match client.get_secret_value().secret_id(id).send().await {
+    match client.get_secret_value().secret_id(id).version_stage(CURRENT).send().await {
         Ok(told) => Ok(told.secret_string.map(Into::into)),
         Err(error) => match AwsError::of("GetSecretValue", &error) {
             error if error.code.as_deref() == Some("ResourceNotFoundException") => Ok(None),

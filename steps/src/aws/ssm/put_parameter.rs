@@ -334,7 +334,7 @@ impl Step for PutParameter {
             let wanted = input.wanted(&client).await?;
             Ok((read(&client, &input.name).await.map_err(looked)?, wanted))
         };
-        let (now, wanted) = unless_cancelled(ctx, look).await?;
+        let (now, wanted) = unless_cancelled(ctx, Box::pin(look)).await?;
         if is_met(wanted.as_ref(), now.as_ref()) {
             return Ok(Input::unchanged(now.as_ref(), ctx));
         }
