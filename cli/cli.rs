@@ -17,7 +17,7 @@ pub(crate) use discover::{Completions, Explain, Graph, GraphFormat, Init, Man, S
 const EXIT_STATUS: &str = "\
 Exit status: 0 done · 1 run failed · 2 invalid usage or runbook (nothing was executed)
 · 3 preflight failed (nothing was executed) · 4 refused or locked · 5 needs an operator
-· 6 journal or evidence damaged · 7 cancelled · 70 a bug";
+· 6 journal or evidence damaged · 7 cancelled · 8 a gate failed · 70 a bug";
 
 /// A recovery engine for PostgreSQL applications.
 ///
@@ -75,7 +75,8 @@ pub(crate) enum Command {
     Validate(Validate),
     /// Show what a run would do; touches nothing: no process, no socket, no secret.
     #[command(
-        after_help = "Example:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown"
+        after_help = "Examples:\n  runbook plan runbooks/daily-backup.yaml -p label=test --format markdown\n  \
+                      runbook plan failover.yaml --ungraceful --without-region us-east-1"
     )]
     Plan(Plan),
     /// Look whether everything that a run needs is there; nothing is executed.
@@ -215,6 +216,10 @@ pub(crate) struct Plan {
     /// How the plan is printed.
     #[arg(long, value_enum, default_value_t = PlanFormat::Text)]
     pub(crate) format: PlanFormat,
+    /// List the steps that could not run while this region is gone, and why; exit status 8 when
+    /// the runbook needs one of them.
+    #[arg(long, value_name = "REGION")]
+    pub(crate) without_region: Option<String>,
     /// Write the plan to a file instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,

@@ -23,6 +23,8 @@ pub(crate) enum Exit {
     Damaged = 6,
     /// The run was cancelled.
     Cancelled = 7,
+    /// A gate failed: what was asked for does not hold.
+    Gate = 8,
     /// A bug of ours.
     Bug = 70,
     /// `archive fetch` failed: a server stops on what is above 125, and would take anything below

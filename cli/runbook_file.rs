@@ -1,5 +1,6 @@
 //! A runbook on disk: read, checked, bound to parameters; its problems printed.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use engine::clock::{Clock as _, RealClock};
@@ -8,8 +9,9 @@ use jiff::tz::TimeZone;
 use model::diagnostic::{Diagnostic, SourceText, render};
 use model::document::TEXT_LIMIT;
 use model::hex::hex;
-use model::plan::{Plan, Source};
-use model::runbook::{Checked, Runbook};
+use model::ids::StepId;
+use model::plan::{LeftOut, Plan, Source};
+use model::runbook::{Checked, Runbook, Variant};
 use model::sources::Sources;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -60,10 +62,23 @@ impl RunbookFile {
             Some(path) => params_file::read(path, &runbook, colour)?,
             None => IndexMap::new(),
         };
-        let sha256 = hex(Sha256::digest(self.text.as_bytes()));
-        let source = Source { file: self.name.clone(), sha256 };
         let given = given(&runbook, from_file, &params.params);
-        runbook.plan(&REGISTRY, &given, source).map_err(|problems| refused(&problems))
+        runbook.plan(&REGISTRY, &given, self.origin()).map_err(|problems| refused(&problems))
+    }
+
+    fn origin(&self) -> Source {
+        let sha256 = hex(Sha256::digest(self.text.as_bytes()));
+        Source { file: self.name.clone(), sha256 }
+    }
+
+    /// The steps of a plan that an ungraceful run leaves out, with the plan's own parameters.
+    pub(crate) fn left_out_when_ungraceful(&self, plan: &Plan, params: &Given) -> HashSet<StepId> {
+        let variant = Variant { ungraceful: true, ..params.variant() };
+        let runbook = self.checked.runbook.as_ref().and_then(|one| one.variant(variant).ok());
+        let other = runbook.and_then(|one| one.plan(&REGISTRY, &plan.params, self.origin()).ok());
+        let steps = other.into_iter().flat_map(|plan| plan.steps);
+        let left_out = steps.filter(|step| step.left_out == Some(LeftOut::Ungraceful));
+        left_out.map(|step| step.id).collect()
     }
 
     /// Prints problems to standard error.

@@ -10,6 +10,7 @@ pub(crate) mod live;
 pub(crate) mod plan;
 pub(crate) mod print;
 pub(crate) mod question;
+pub(crate) mod regions;
 pub(crate) mod report;
 pub(crate) mod stages;
 pub(crate) mod stream;

@@ -28,8 +28,13 @@ use crate::{approvers_file, people, signals};
 
 pub(crate) fn run(args: Run, settings: &Settings) -> Result<Exit, Failure> {
     if args.dry_run {
-        let plan =
-            Plan { file: args.file, params: args.params, format: PlanFormat::Text, out: None };
+        let plan = Plan {
+            file: args.file,
+            params: args.params,
+            format: PlanFormat::Text,
+            without_region: None,
+            out: None,
+        };
         return commands::plan::plan(&plan, settings);
     }
     engine::files::refuse_world_writable(&args.file)?;

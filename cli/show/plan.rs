@@ -10,7 +10,7 @@ use model::preview::{Preview, StepPreview};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::show::{amount, conduct, table};
+use crate::show::{amount, conduct, regions, table};
 
 /// The plan as plain text.
 pub(crate) fn text(preview: &Preview) -> String {
@@ -80,6 +80,7 @@ fn details(step: &StepPreview) -> Vec<(&'static str, String)> {
         "programs",
         joined(&footprint.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>()),
     );
+    regions::of_step(step).into_iter().for_each(|line| add("needs", Some(line)));
     add("waits", footprint.waits_for_person.then(|| "for a person".to_owned()));
     add("timeout", step.timeout.map(|timeout| timeout.to_string()));
     add("deadline", step.deadline.map(|deadline| deadline.to_string()));
@@ -194,6 +195,9 @@ fn write_markdown(out: &mut String, preview: &Preview) -> fmt::Result {
     });
     let header = ["step", "uses", "effect", "when repeated", "after", "writes", "special"];
     writeln!(out, "\n{}", table::markdown(&header, rows))?;
+    if let Some(table) = regions::table_of(preview) {
+        writeln!(out, "\n{table}")?;
+    }
     let final_steps = preview.steps.iter().filter(|step| is_final(step)).count();
     writeln!(
         out,

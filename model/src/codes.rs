@@ -274,6 +274,12 @@ codes! {
     RTO_UNLIKELY = "RB0317", "an RTO that the runbook's own limits of time allow to be missed",
         "The limits on the longest way to the step that restores the service (or reaches the milestone) add up to more than the objective: each step's `deadline`, else its `timeout`, else the time after which it gives up by itself, waiting for a person included. No step would be stopped, and the objective would be missed. It is a warning: limits are what a step may take, not what it takes. Steps without any limit count for nothing.",
         "objectives: {rto: 20m}\nsteps:\n  - {id: confirm, uses: human.approve, with: {prompt: \"Go?\", timeout: 30m}}";
+    LEAVING = "RB0325", "a step that needs the region that is being left",
+        "After a fence the service goes on elsewhere, and often because the whole region of the old primary is gone. A step behind the fence, on the way to the service, that needs something in that region could not run then: the bucket that a set is read from, the secret, an API of that region, the control plane of Route 53, which is in `us-east-1` whatever a runbook says. Keep a copy of it in another region; or do before what needs it (`route53` health checks and weights that stand there already need no control plane); or say `ungraceful: skip`, or `ungraceful: {with: ...}` with another place, for a run in which the region is gone. Steps behind the one that says `restores_service`, those that cope with a server that is away, undos and handlers are not concerned. `runbook plan FILE --without-region REGION` lists all steps that could not run.",
+        "connections:\n  old: {host: db.internal, region: us-east-1}\nstores:\n  backups: {url: \"s3://backups\", region: us-east-1}\nsteps:\n  - {id: fence, uses: fence, with: {connection: old, method: pg_ctl, data_directory: /data}}\n  - {id: sets, uses: store.list, with: {store: backups}}";
+    NO_SUCH_REGION = "RB0326", "a region that no step names",
+        "`--without-region` takes the name of a region of AWS, or one that a step of the runbook names.",
+        "runbook plan dr-failover.yaml --without-region us-esat-1";
 }
 
 codes! {

@@ -19,6 +19,7 @@ pub mod node_de;
 pub mod plan;
 pub mod preview;
 pub mod proof;
+pub mod region;
 pub mod report;
 pub mod retention;
 pub mod rows;

@@ -12,6 +12,7 @@ use crate::plan::{
     Concurrency, Contact, Group, Included, Item, LeftOut, Milestone, Objectives, Plan, PlanStep,
     Retry, Review, Role, Rollback, Schedule, Source,
 };
+use crate::region::{Places, RegionUse};
 use crate::template::{self, Reference, Template};
 use crate::units::Span;
 
@@ -90,6 +91,9 @@ pub struct StepPreview {
     pub with: Value,
     /// What it touches.
     pub footprint: Footprint,
+    /// What it needs, and in which region.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<RegionUse>,
     /// Automatic retries.
     pub retry: Retry,
     /// Per attempt.
@@ -117,13 +121,57 @@ pub struct StepPreview {
     pub milestone: Option<Milestone>,
 }
 
+/// What is known before the run, to a plan and to those it includes.
+struct Known {
+    own: Value,
+    of_parts: HashMap<String, Value>,
+}
+
+impl Known {
+    fn new(plan: &Plan) -> Self {
+        let of_part =
+            |(id, part): (&String, &Included)| (id.clone(), known(plan, &part.params, &part.vars));
+        let of_parts = plan.included.iter().map(of_part).collect();
+        Self { own: known(plan, &plan.params, &plan.vars), of_parts }
+    }
+
+    fn of_part(&self, part: Option<&str>) -> &Value {
+        part.and_then(|part| self.of_parts.get(part)).unwrap_or(&self.own)
+    }
+
+    /// What is known to whoever declared something of that name.
+    fn of_declared(&self, name: &str) -> &Value {
+        self.of_part(name.rsplit_once('.').map(|(part, _)| part))
+    }
+}
+
+/// Where the connections, stores and secrets of a plan lie, as far as it tells.
+pub fn places(plan: &Plan) -> Places {
+    places_of(plan, &Known::new(plan))
+}
+
+fn places_of(plan: &Plan, known: &Known) -> Places {
+    let mut places = Places::default();
+    let fill = |name: &str, text: &str| {
+        let filled = Template::parse(text).ok()?.render(&template::scope(known.of_declared(name)));
+        filled.ok()?.as_str().map(str::to_owned)
+    };
+    for (name, declared) in &plan.connections {
+        places.connection(name.clone(), declared, &|text| fill(name, text));
+    }
+    for (name, declared) in &plan.stores {
+        places.store(name.clone(), declared, &|text| fill(name, text));
+    }
+    for (name, source) in &plan.secrets {
+        places.secret(name.clone(), source, &|text| fill(name, text));
+    }
+    places
+}
+
 /// The preview of a plan. Pure: nothing is read but the plan.
 pub fn preview(plan: &Plan) -> Preview {
-    let own = known(plan, &plan.params, &plan.vars);
-    let of_part =
-        |(id, part): (&String, &Included)| (id.clone(), known(plan, &part.params, &part.vars));
-    let of_parts: HashMap<String, Value> = plan.included.iter().map(of_part).collect();
-    let known = |step: &PlanStep| step.scope.as_ref().and_then(|part| of_parts.get(part));
+    let known = Known::new(plan);
+    let places = places_of(plan, &known);
     let included = |(id, part): (&String, &Included)| {
         let (source, params) = (part.source.clone(), part.params.clone());
         (id.clone(), IncludedPreview { source, params })
@@ -146,7 +194,7 @@ pub fn preview(plan: &Plan) -> Preview {
         steps: plan
             .steps
             .iter()
-            .map(|step| preview_of(step, known(step).unwrap_or(&own)))
+            .map(|step| preview_of(step, known.of_part(step.scope.as_deref()), &places))
             .collect(),
     }
 }
@@ -160,15 +208,17 @@ fn known(plan: &Plan, params: &IndexMap<String, Value>, vars: &IndexMap<String, 
     known
 }
 
-fn preview_of(step: &PlanStep, known: &Value) -> StepPreview {
-    let Some(item) = &step.item else { return step_preview(step, known) };
+fn preview_of(step: &PlanStep, known: &Value, places: &Places) -> StepPreview {
+    let Some(item) = &step.item else { return step_preview(step, known, places) };
     let mut known = known.clone();
     known[item.name.as_str()] = item.value.clone();
-    step_preview(step, &known)
+    step_preview(step, &known, places)
 }
 
-fn step_preview(step: &PlanStep, known: &Value) -> StepPreview {
+fn step_preview(step: &PlanStep, known: &Value, places: &Places) -> StepPreview {
+    let with = show(&step.with, known);
     StepPreview {
+        regions: places.needs(step, &with),
         id: step.id.to_string(),
         name: step.name.clone(),
         phase: step.phase.clone(),
@@ -176,7 +226,7 @@ fn step_preview(step: &PlanStep, known: &Value) -> StepPreview {
         after: step.needs.iter().map(ToString::to_string).collect(),
         item: step.item.clone(),
         condition: step.condition.clone(),
-        with: show(&step.with, known),
+        with,
         footprint: step.footprint.clone(),
         retry: step.retry.clone(),
         timeout: step.timeout,

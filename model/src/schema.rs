@@ -231,6 +231,7 @@ fn connection(key: &str) -> Value {
     match key {
         "protected" => json!({"type": "boolean", "default": true}),
         "port" => json!({"type": ["string", "integer"]}),
+        "region" => text("where the server stands, when its host does not tell"),
         _ => json!({"type": "string"}),
     }
 }

@@ -29,6 +29,7 @@ mod pg17;
 mod pitr;
 mod plan;
 mod recipes;
+mod regions;
 mod row_restore;
 mod said;
 mod shipped;

@@ -55,6 +55,9 @@ pub struct Connection {
     /// programs run in it by `docker exec`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docker: Option<String>,
+    /// The region in which the server stands, where the name of its host does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// A target that is not scratch. Default true.
     #[serde(default = "protected")]
     pub protected: bool,

@@ -61,7 +61,8 @@ pub(super) fn examine(
     report_cycle(expansion, &examining.names.order, problems);
     nothing_to_undo(expansion, problems);
     milestone::check(expansion, problems);
-    safety::check(expansion, &examining.names.order, &steps, problems);
+    let places = region::places(expansion, &scopes);
+    safety::check(expansion, &examining.names.order, &steps, &places, problems);
     let steps: Vec<PlanStep> = steps.into_iter().flatten().collect();
     let complete = steps.len() == expansion.steps.len();
     Examined { steps, complete, used: examining.names.used(), concurrency }
@@ -194,6 +195,7 @@ impl Examining<'_> {
         for span in [&mut footprint.lasts, &mut footprint.gives_up_after] {
             *span = span.filter(|span| !input.stands_in(*span));
         }
+        region::forget(&mut footprint, &input);
         self.uses_of(step, &input, &tried, &footprint, problems);
         if !tried.sound {
             return None;

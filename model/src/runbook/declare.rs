@@ -86,6 +86,7 @@ pub(crate) const CONNECTION: Keys = Keys {
         "sslcert",
         "sslkey",
         "docker",
+        "region",
         "protected",
     ],
     later: &[],

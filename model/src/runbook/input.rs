@@ -88,6 +88,13 @@ impl Input {
         unknown.filter_map(|leaf| node_at(&self.node, &leaf.span)).any(is_span)
     }
 
+    /// A value that is not known yet happens to be this text in the check.
+    pub(super) fn is_open(&self, text: &str) -> bool {
+        let unknown = self.leaves.iter().filter(|leaf| leaf.sampled || leaf.after.is_some());
+        let nodes = unknown.filter_map(|leaf| node_at(&self.node, &leaf.span));
+        nodes.filter_map(Node::text).any(|found| found == text)
+    }
+
     /// The values that stand for any value of an open mapping, each with what else they may be.
     pub(super) fn open_leaves(
         &self,

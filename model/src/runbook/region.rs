@@ -1,28 +1,21 @@
-//! `allowed_regions`: where steps may act, as far as the names of servers tell.
+//! `allowed_regions`: where steps may act, as far as they and the names of servers tell; and where
+//! the things lie that a runbook declares.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
+use indexmap::IndexSet;
 
 use super::Runbook;
 use super::conduct::texts_of;
 use super::expand::Expansion;
 use super::fields::Fields;
+use super::input::Input;
 use super::scope::Scope;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::footprint::Footprint;
 use crate::node::{Node, NodeValue, SourceSpan};
+use crate::region::{Places, is_of_the_world, named_in as region_in};
 use crate::s3_url::SCHEME;
 use crate::template::{self, Template};
-
-/// Hosts of clouds that name their region: `db.x.eu-west-1.rds.amazonaws.com`.
-static REGION: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(
-        r"(?i)\b([a-z]{2}(?:-[a-z]+){1,2}-[0-9])\.[a-z0-9.-]*(?:amazonaws\.com|supabase\.com|api\.aws)\b",
-    )
-    .expect("the pattern is a constant")
-});
 
 /// Reads the list.
 pub(super) fn read(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Vec<String> {
@@ -35,12 +28,6 @@ pub(super) fn read(fields: &Fields<'_>, problems: &mut Vec<Diagnostic>) -> Vec<S
     texts_of(&list)
 }
 
-/// The region that the name of a server tells.
-pub(super) fn region_in(text: &str) -> Option<String> {
-    let found = REGION.captures(text)?;
-    Some(found[1].to_lowercase())
-}
-
 /// Reports what a step talks to outside the allowed regions.
 pub(super) fn step(
     allowed: &[String],
@@ -51,13 +38,42 @@ pub(super) fn step(
     if allowed.is_empty() {
         return;
     }
-    for endpoint in &footprint.endpoints {
-        let Some(region) = region_in(endpoint).filter(|region| !allowed.contains(region)) else {
-            continue;
-        };
-        let span = names(input, &region).unwrap_or_else(|| input.span.clone());
-        problems.push(outside(&region, span, allowed));
+    let endpoints = footprint.endpoints.iter().filter_map(|endpoint| region_in(endpoint));
+    // Where a service of the whole world is changed is nobody's choice.
+    let asked = footprint.aws.iter().filter(|asked| !is_of_the_world(&asked.service));
+    let asked = asked.filter_map(|asked| asked.region.clone());
+    let all: IndexSet<String> = endpoints.chain(asked).collect();
+    for region in all.iter().filter(|region| !allowed.contains(region)) {
+        let span = names(input, region).unwrap_or_else(|| input.span.clone());
+        problems.push(outside(region, span, allowed));
     }
+}
+
+/// Takes regions out of a footprint that stand for any, or that steps will give.
+pub(super) fn forget(footprint: &mut Footprint, input: &Input) {
+    let unknown = |region: &String| input.is_open(region);
+    for asked in &mut footprint.aws {
+        asked.region = asked.region.take().filter(|region| !unknown(region));
+    }
+}
+
+/// Where connections, stores and secrets lie, as far as that is known before the run.
+pub(super) fn places(expansion: &Expansion<'_>, scopes: &[Scope]) -> Places {
+    let mut places = Places::default();
+    for (part, scope) in expansion.parts.iter().zip(scopes) {
+        let fill = |text: &str| known(text, scope);
+        let runbook = part.runbook;
+        for (name, declared) in &runbook.connections {
+            places.connection(part.id_of(name), &declared.value, &fill);
+        }
+        for (name, declared) in &runbook.stores {
+            places.store(part.id_of(name), &declared.value, &fill);
+        }
+        for (name, declared) in &runbook.secrets {
+            places.secret(part.id_of(name), &declared.value, &fill);
+        }
+    }
+    places
 }
 
 /// Reports connections and stores outside the allowed regions.
@@ -102,12 +118,19 @@ fn stores<'a>(runbook: &'a Runbook, scope: &Scope) -> Vec<(String, &'a Node)> {
 
 /// The text of a node, as far as it is known before the run.
 fn filled(node: &Node, scope: &Scope) -> Option<String> {
-    let text = node.text()?;
+    known(node.text()?, scope)
+}
+
+/// A text, filled; nothing when a parameter without a value stands in it.
+fn known(text: &str, scope: &Scope) -> Option<String> {
     if !template::is_template(text) {
         return Some(text.to_owned());
     }
-    let value = Template::parse(text).ok()?.render(scope.plain()).ok()?;
-    value.as_str().map(str::to_owned)
+    let template = Template::parse(text).ok()?;
+    if scope.is_sampled(&template.references()) {
+        return None;
+    }
+    template.render(scope.plain()).ok()?.as_str().map(str::to_owned)
 }
 
 /// The place of the text that names a region.
@@ -115,7 +138,8 @@ fn names(node: &Node, region: &str) -> Option<SourceSpan> {
     match &node.value {
         NodeValue::Null => None,
         NodeValue::Scalar(scalar) => {
-            (region_in(&scalar.text).as_deref() == Some(region)).then(|| node.span.clone())
+            let here = scalar.text == region || region_in(&scalar.text).as_deref() == Some(region);
+            here.then(|| node.span.clone())
         }
         NodeValue::List(items) => items.iter().find_map(|item| names(item, region)),
         NodeValue::Map(entries) => entries.values().find_map(|one| names(&one.node, region)),
@@ -127,25 +151,4 @@ fn outside(region: &str, span: SourceSpan, allowed: &[String]) -> Diagnostic {
     Diagnostic::error(code::REGION, span, message)
         .why(format!("`allowed_regions` has `{}`", allowed.join("`, `")))
         .help("act in an allowed region, or add this one")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_name_of_a_server_tells_its_region() {
-        for (text, region) in [
-            ("https://s3.eu-west-1.amazonaws.com/b", Some("eu-west-1")),
-            ("postgresql://u@db.c9x.us-east-2.rds.amazonaws.com:5432/app", Some("us-east-2")),
-            ("aws-0-eu-central-1.pooler.supabase.com", Some("eu-central-1")),
-            ("https://sqs.us-gov-west-1.amazonaws.com", Some("us-gov-west-1")),
-            ("https://S3.AP-SOUTHEAST-2.AMAZONAWS.COM", Some("ap-southeast-2")),
-            ("https://s3.amazonaws.com/eu-west-1", None),
-            ("https://eu-west-1.example.com", None),
-            ("db.internal", None),
-        ] {
-            assert_eq!(region_in(text).as_deref(), region, "{text}");
-        }
-    }
 }

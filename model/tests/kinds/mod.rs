@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::catalog::{Catalog, InputProblem, InputRefusal, StepKind};
 use model::effect::{Effect, Repeat};
-use model::footprint::{Footprint, Part};
+use model::footprint::{AwsUse, Footprint, Part};
 use model::node::Node;
 use model::node_de;
 use model::secret::SecretText;
@@ -281,6 +281,51 @@ struct Played {
     lasts: String,
 }
 
+/// A step that asks AWS.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Cloud {
+    #[serde(default = "rds")]
+    service: String,
+    /// A connection that it reads.
+    connection: Option<String>,
+    store: Option<String>,
+    #[serde(default)]
+    plays: Vec<Part>,
+    region: Option<String>,
+    #[expect(dead_code, reason = "read to see that it fits")]
+    profile: Option<String>,
+    #[expect(dead_code, reason = "read to see that it fits")]
+    endpoint_url: Option<String>,
+}
+
+fn rds() -> String {
+    "rds".to_owned()
+}
+
+static CLOUD: Fake<Cloud> = Fake {
+    name: "fake.cloud",
+    example: || json!({"lasts": "us-east-1"}),
+    output: || schema_for!(Played),
+    look: |input| {
+        let region = input.region.as_deref();
+        let footprint = Footprint::new(Effect::Read, Repeat::Idempotent).aws(AwsUse::control(
+            &input.service,
+            region,
+            &["Describe"],
+        ));
+        let footprint = input.plays.iter().fold(footprint, |all, part| all.plays(*part));
+        let footprint = match &input.connection {
+            Some(name) => footprint.reads_connection(name),
+            None => footprint,
+        };
+        Ok(match &input.store {
+            Some(name) => footprint.store(name).writes(format!("a set in store `{name}`")),
+            None => footprint,
+        })
+    },
+};
+
 #[derive(JsonSchema)]
 struct Empty {}
 
@@ -298,6 +343,7 @@ impl Catalog for Kinds {
             "fake.drop" => Some(&DROP),
             "fake.fetch" => Some(&FETCH),
             "fake.play" => Some(&PLAY),
+            "fake.cloud" => Some(&CLOUD),
             _ => None,
         }
     }
@@ -312,6 +358,7 @@ impl Catalog for Kinds {
             "fake.drop",
             "fake.fetch",
             "fake.play",
+            "fake.cloud",
         ]
     }
 }

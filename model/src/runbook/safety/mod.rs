@@ -3,6 +3,7 @@
 //! footprints, and by which step runs after which.
 
 mod guards;
+mod leaving;
 mod reach;
 mod time;
 mod words;
@@ -14,6 +15,7 @@ use crate::diagnostic::{Diagnostic, Severity};
 use crate::effect::Effect;
 use crate::footprint::{Footprint, Part};
 use crate::plan::{Connection, PlanStep};
+use crate::region::Places;
 use guards::{Guard, Guards, Standing};
 use words::Missing;
 
@@ -23,6 +25,7 @@ pub(super) fn check(
     expansion: &Expansion<'_>,
     order: &Order,
     steps: &[Option<PlanStep>],
+    places: &Places,
     problems: &mut Vec<Diagnostic>,
 ) {
     let Some(guards) = Guards::new(expansion, order, steps) else { return };
@@ -35,6 +38,7 @@ pub(super) fn check(
             judging.step(at, step);
         }
     }
+    leaving::check(expansion, order, steps, places, problems);
     time::check(expansion, order, &guards, steps, problems);
 }
 
