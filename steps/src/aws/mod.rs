@@ -1,6 +1,7 @@
 //! AWS, by its own SDK. Nothing outside this folder names a crate of the SDK.
 
 mod asking;
+pub mod buckets;
 pub mod classify;
 mod config;
 pub(crate) mod place;

@@ -1,8 +1,16 @@
-//! AWS: `RB0665` to `RB0669`; stores on S3: `RB0690` to `RB0699`.
+//! AWS: `RB0665` to `RB0669`; stores and buckets on S3: `RB0637`, `RB0690` to `RB0699`.
 
 use model::codes::CodeInfo;
 
 pub(super) const CODES: &[CodeInfo] = &[
+    CodeInfo::new(
+        "RB0637",
+        "a sync would remove too much",
+        "With `delete: true`, `s3.sync` removes what is only at the target. When that is more than \
+         `max_delete_percent` of what is there, the source may be empty by mistake, or be another \
+         one. Nothing was done.",
+        "uses: s3.sync\nwith: {from: \"s3://acme-new/\", to: \"s3://acme-mirror/\", delete: true}",
+    ),
     CodeInfo::new(
         "RB0665",
         "AWS refuses a request as it is",
@@ -82,5 +90,35 @@ pub(super) const CODES: &[CodeInfo] = &[
         "`object_lock`, `kms_key` and `storage_class` are for stores on S3, and the `url` of this one \
          turned out to be a folder.",
         "stores: {backups: {url: \"{{ params.store }}\", object_lock: {mode: compliance, days: 30}}}",
+    ),
+    CodeInfo::new(
+        "RB0696",
+        "an object cannot be copied to its place",
+        "Something else is there, and nothing is overwritten unless the step says `overwrite: true`; or \
+         the source is in an archive and has to be thawed first. Objects that were copied before \
+         stay, and are not copied again.",
+        "uses: s3.copy\nwith: {from: \"s3://acme-backups/a\", to: \"s3://acme-archive/a\"}",
+    ),
+    CodeInfo::new(
+        "RB0697",
+        "a copy is not what it should be a copy of",
+        "S3 says that it copied, and what it tells of both objects afterwards differs. Somebody may \
+         have written to one of them meanwhile.",
+        "another program writes to the same keys",
+    ),
+    CodeInfo::new(
+        "RB0698",
+        "a bucket does not tell what it was asked for",
+        "S3 took the settings, and tells others a minute later: somebody else configures the bucket \
+         too, or the server does not know a setting.",
+        "uses: s3.configure",
+    ),
+    CodeInfo::new(
+        "RB0699",
+        "a rule of a bucket that could not be put back",
+        "`s3.configure` keeps what was there before, so that it can be undone. The bucket has a rule of \
+         lifecycle that goes by a date, or by numbers of versions, which the step cannot express. \
+         Nothing was done.",
+        "uses: s3.configure\nwith: {bucket: acme-backups, lifecycle: []}",
     ),
 ];

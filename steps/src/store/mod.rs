@@ -80,6 +80,20 @@ pub trait Store: Send + Sync {
     fn free_space(&self) -> StoreFuture<'_, Option<u64>>;
     /// Whether the store answers, and lets us read it. Nothing is changed.
     fn look(&self) -> StoreFuture<'_, ()>;
+    /// Takes an object over from another store, at the same path, without its bytes passing
+    /// through here; whether that was possible. What is there then has this size and SHA-256.
+    fn take_over<'a>(
+        &'a self,
+        _from: &'a dyn Store,
+        _path: &'a str,
+        _expected: &'a Written,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async { Ok(false) })
+    }
+    /// The store itself, when it lies on S3.
+    fn on_s3(&self) -> Option<&S3Store> {
+        None
+    }
     /// The store as a person knows it: `file:///var/backups/lms`.
     fn describe(&self) -> String;
 }

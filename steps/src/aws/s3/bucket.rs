@@ -80,6 +80,11 @@ impl Bucket {
         }
     }
 
+    /// Whether one server has both buckets, and may copy from one to the other.
+    pub(super) fn is_beside(&self, other: &Self) -> bool {
+        self.settings.endpoint_url == other.settings.endpoint_url
+    }
+
     /// The key of the object at `path`.
     pub(super) fn key(&self, path: &str) -> String {
         let prefix = &self.place.prefix;

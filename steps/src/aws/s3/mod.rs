@@ -2,6 +2,7 @@
 
 mod bucket;
 mod commit;
+mod copy;
 mod list;
 mod read;
 mod remove;
@@ -17,7 +18,7 @@ use self::bucket::Bucket;
 use super::Keys;
 use crate::store::path::checked;
 use crate::store::{
-    ObjectInfo, ObjectReader, ObjectWriter, Removed, Store, StoreError, StoreFuture,
+    ObjectInfo, ObjectReader, ObjectWriter, Removed, Store, StoreError, StoreFuture, Written,
 };
 
 /// A store in a bucket.
@@ -101,6 +102,22 @@ impl Store for S3Store {
 
     fn look(&self) -> StoreFuture<'_, ()> {
         Box::pin(async { list::look(&self.0).await })
+    }
+
+    fn take_over<'a>(
+        &'a self,
+        from: &'a dyn Store,
+        path: &'a str,
+        expected: &'a Written,
+    ) -> StoreFuture<'a, bool> {
+        Box::pin(async move {
+            let Some(from) = from.on_s3() else { return Ok(false) };
+            copy::object(&from.0, &self.0, checked(path)?, expected).await
+        })
+    }
+
+    fn on_s3(&self) -> Option<&S3Store> {
+        Some(self)
     }
 
     fn describe(&self) -> String {

@@ -22,11 +22,13 @@ const FACT: &str = "copy";
 ///
 /// ## What it does
 /// It copies every object of the set under the same path, comparing its SHA-256 with the manifest
-/// as it streams, and writes the manifest last: the copy is a set only when it is whole. The
-/// proofs follow, so the copy is as proven as the original. Which set it is, is journaled before
-/// the first byte. An attempt that was cut off is taken up: objects that arrived are compared, and
-/// not copied again. When the very same set is there already, the step succeeds and says
-/// `existed: true`.
+/// as it streams, and writes the manifest last: the copy is a set only when it is whole. Between
+/// two stores on S3, in one region or two, S3 itself copies the objects, and the SHA-256 that it
+/// computes is compared; only those of more than 5 GiB, and those that whoever writes may not read,
+/// stream through this machine. The proofs follow, so the copy is as proven as the original. Which
+/// set it is, is journaled before the first byte. An attempt that was cut off is taken up: objects
+/// that arrived are compared, and not copied again. When the very same set is there already, the
+/// step succeeds and says `existed: true`.
 ///
 /// ## When to use it
 /// To keep backups in a second place, or the set of a month in an archive with a retention of its

@@ -133,6 +133,9 @@ impl Transfer<'_> {
     async fn copy(&self, file: &File) -> Result<(), StepError> {
         let path = self.path(&file.path);
         let activity = format!("copy `{}`", file.path);
+        if self.to.take_over(self.from, &path, &written(file)).await? {
+            return Ok(());
+        }
         let reader = self.from.open(&path).await?;
         let mut writer = self.to.put_new(&path).await?;
         let found = drain(reader, Some(&mut writer), &activity, self.ctx).await?;
