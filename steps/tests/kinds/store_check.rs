@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use model::set::layout::MANIFEST;
+use model::set::layout::{MANIFEST, set_folder};
 use model::step_error::{ErrorClass, StepError};
 use serde_json::{Value, json};
 
@@ -120,4 +120,30 @@ async fn only_the_sets_that_are_meant_count() {
 async fn a_check_of_nothing_is_refused() {
     let step = steps::REGISTRY.step("store.check").unwrap();
     assert!(step.check(&model::node::Node::from_json(&json!({"store": "backups"}))).is_err());
+}
+
+#[tokio::test]
+async fn the_newest_proven_set_is_looked_for_in_other_stores() {
+    let lab = lab();
+    let set = lab.set(1, "2026-11-19T02:00:00Z", None, Some(true));
+    let asked = json!({"copies": {"stores": ["archive"]}});
+    assert_eq!(lab.failing(asked.clone()).await, ["copies"]);
+    let with = json!({"from": "backups", "to": "archive"});
+    run("store.copy", with, &attempt(&lab.host, 1)).await.unwrap();
+    let output = lab.check(asked.clone()).await.unwrap();
+    let whole: Vec<&Value> =
+        output["copies"].as_array().unwrap().iter().map(|copy| &copy["whole"]).collect();
+    assert_eq!(whole, [&json!(true), &json!(true)]);
+    // Two folders are one region.
+    let regions = json!({"copies": {"stores": ["archive"], "min_regions": 2}});
+    assert_eq!(lab.failing(regions).await, ["copies"]);
+    // A newer set that is not proven is not asked for; a proven one is.
+    lab.set(2, "2026-11-20T02:00:00Z", None, None);
+    assert_eq!(lab.failing(asked.clone()).await, [""; 0]);
+    let object = lab.archive.path().join(set_folder("lms", &set)).join(OBJECT);
+    fs::write(&object, "cut").unwrap();
+    assert_eq!(lab.failing(asked.clone()).await, ["copies"]);
+    lab.set(3, "2026-11-20T02:30:00Z", None, Some(true));
+    let error = lab.check(asked).await.unwrap_err();
+    assert!(error.told().contains("the set is not there"), "{}", error.told());
 }

@@ -34,10 +34,16 @@ pub(super) fn judge(input: &Input, seen: &Seen<'_>) -> Output {
         bytes: newest.map(|set| set.own_bytes),
         drift: newest.and_then(|newest| drift(newest, &proven, input.drift_sets)),
         free: seen.free,
+        copies: Vec::new(),
     };
     output.checks = checks(input, &output);
     output.passed = output.checks.iter().all(|check| check.holds);
     output
+}
+
+/// The newest proven set that counts.
+pub(super) fn newest_proven<'f>(input: &Input, found: &'f Found) -> Option<&'f StoredSet> {
+    found.sets.iter().find(|set| counts(input, set) && set.facts.proven)
 }
 
 fn counts(input: &Input, set: &StoredSet) -> bool {

@@ -1,5 +1,6 @@
 //! `store.check`: whether the backups of a store are fresh, of the usual size, and enough.
 
+mod copies;
 mod judge;
 
 use engine::context::StepContext;
@@ -13,6 +14,7 @@ use model::units::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::copies::{Copies, Copy};
 use self::judge::{Seen, judge};
 use super::{open_named, sets};
 
@@ -21,7 +23,9 @@ use super::{open_named, sets};
 /// ## What it does
 /// It reads the manifest and the proofs of every set and makes the checks that are asked for, each
 /// by its own key. An age is that of the newest *proven* set, so failing nights do not look like
-/// good ones; a store without sets fails every check but `min_free` and `max_damaged`.
+/// good ones; a store without sets fails every check but `min_free` and `max_damaged`. `copies`
+/// looks for the newest proven set in other stores and compares its manifest, byte by byte, and
+/// the size of each object: three copies, in two regions, as a fact.
 ///
 /// ## When to use it
 /// As the alarm behind all backups, on a schedule of its own: what a failed backup cannot tell,
@@ -70,6 +74,9 @@ pub struct Input {
     /// At most so many folders of sets are damaged: without manifest although there are proofs, or
     /// with a manifest or a proof that does not read.
     max_damaged: Option<u64>,
+    /// The newest proven set lies in other stores too, each with the same manifest and every
+    /// object in its size: `{stores: [offsite, archive], min: 3, min_regions: 2}`.
+    copies: Option<Copies>,
     /// The step succeeds although a check does not hold.
     #[serde(default)]
     report_only: bool,
@@ -107,6 +114,9 @@ pub struct Output {
     drift: Option<i64>,
     /// Free bytes in the store, where it can tell.
     free: Option<u64>,
+    /// Where the newest proven set was looked for.
+    #[serde(default)]
+    copies: Vec<Copy>,
 }
 
 /// One check and how it went.
@@ -128,6 +138,7 @@ impl Input {
         self.max_age.is_none()
             && self.max_drift.is_none()
             && self.min_free.is_none()
+            && self.copies.is_none()
             && [self.min_proven, self.max_unproven, self.max_damaged].iter().all(Option::is_none)
     }
 }
@@ -158,15 +169,19 @@ impl Step for Check {
         if input.drift_sets == 0 {
             problems.push(InputProblem::at("drift_sets", "there is nothing to compare with"));
         }
+        let copies = input.copies.as_ref().and_then(|copies| copies.problem(&input.store));
+        problems.extend(copies.map(|why| InputProblem::at("copies", why)));
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     fn footprint(input: &Input) -> Footprint {
+        let others = input.copies.iter().flat_map(|copies| &copies.stores);
         let of = input.database.as_ref().map(|name| format!(" of `{name}`")).unwrap_or_default();
-        Footprint::new(Effect::Read, Repeat::Idempotent)
+        let own = Footprint::new(Effect::Read, Repeat::Idempotent)
             .plays(Part::Verify)
             .store(&input.store)
-            .reads(format!("sets{of} in store `{}`", input.store))
+            .reads(format!("sets{of} in store `{}`", input.store));
+        others.fold(own, |footprint, name| footprint.store(name))
     }
 
     fn example() -> Output {
@@ -186,6 +201,7 @@ impl Step for Check {
             bytes: Some(1 << 20),
             drift: Some(-2),
             free: Some(1 << 40),
+            copies: Vec::new(),
         }
     }
 
@@ -198,7 +214,14 @@ impl Step for Check {
         let min_proof = ctx.store(&input.store).await?.min_proof;
         let found = sets::find(&*store, input.database.as_deref(), min_proof, ctx.cancel()).await?;
         let seen = Seen { found: &found, free: store.free_space().await?, now: ctx.now() };
-        let output = judge(input, &seen);
+        let mut output = judge(input, &seen);
+        if let Some(copies) = &input.copies {
+            let newest = judge::newest_proven(input, &found);
+            let newest = newest.map(|set| (set.database.as_str(), &set.facts.set));
+            output.copies = copies.look(ctx, &input.store, newest).await?;
+            output.checks.push(copies.judge(&output.copies));
+            output.passed = output.checks.iter().all(|check| check.holds);
+        }
         for check in &output.checks {
             let how = if check.holds { "holds" } else { "does not hold" };
             ctx.log(format!("{} {how}: {}", check.check, check.found));
