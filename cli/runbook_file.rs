@@ -75,7 +75,9 @@ impl RunbookFile {
     pub(crate) fn left_out_when_ungraceful(&self, plan: &Plan, params: &Given) -> HashSet<StepId> {
         let variant = Variant { ungraceful: true, ..params.variant() };
         let runbook = self.checked.runbook.as_ref().and_then(|one| one.variant(variant).ok());
-        let other = runbook.and_then(|one| one.plan(&REGISTRY, &plan.params, self.origin()).ok());
+        let given = plan.params.iter().filter(|(_, value)| !value.is_null());
+        let given = given.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let other = runbook.and_then(|one| one.plan(&REGISTRY, &given, self.origin()).ok());
         let steps = other.into_iter().flat_map(|plan| plan.steps);
         let left_out = steps.filter(|step| step.left_out == Some(LeftOut::Ungraceful));
         left_out.map(|step| step.id).collect()

@@ -9,6 +9,8 @@ use crate::bed::Ended;
 
 const RUNBOOK: &str = "version: 1
 name: failover
+params: {note: {type: string, required: false}}
+vars: {said: \"{{ params.note | default('') }}\"}
 connections:
   old: {url: \"{{ secrets.old }}\", region: us-east-1}
   standby: {host: app.c9.us-west-2.rds.amazonaws.com, dbname: app}
@@ -24,7 +26,7 @@ steps:
     uses: store.list
     with: {store: east}
     ungraceful: {with: {store: west}}
-  - {id: look, uses: pg.identify, with: {connection: app}}
+  - {id: look, uses: pg.identify, if: \"vars.said == ''\", with: {connection: app}}
 handlers:
   exit: [{id: copies, uses: store.list, with: {store: east}}]
 ";

@@ -7,13 +7,13 @@ use std::sync::{Arc, LazyLock};
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
 use engine::step::Observation;
-use lab::s3::{Answer, S3};
+use lab::moto::{Answer, Moto};
 use model::node::Node;
 use model::step_error::StepError;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) static SERVER: LazyLock<S3> = LazyLock::new(|| S3::start().unwrap());
+pub(crate) static SERVER: LazyLock<Moto> = LazyLock::new(|| Moto::start().unwrap());
 
 /// The environment of whoever asks AWS. Credentials come from nowhere else.
 const KEYS: [(&str, &str); 4] = [
