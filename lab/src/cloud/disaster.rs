@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::faults::{Fault, FaultKind};
 use super::gate::Gate;
-use super::rds::Instance;
+use super::rds::{Instance, Key, Status};
 use super::world::World;
 use super::{REPLICA_REGION, moment};
 use crate::cluster::Cluster;
@@ -73,6 +73,14 @@ impl World {
         Ok(())
     }
 
+    /// Whether a region is lost at this moment.
+    pub fn has_lost(&self, region: &str) -> bool {
+        let lost = |fault: &Fault| {
+            fault.kind() == FaultKind::Region && fault.region_or_primary() == region
+        };
+        self.lock().faults.standing().iter().any(lost)
+    }
+
     /// The faults that stand.
     pub fn faults(&self) -> Vec<Fault> {
         self.lock().faults.standing().to_vec()
@@ -99,10 +107,15 @@ impl World {
         let dead: Vec<_> = {
             let state = self.lock();
             let dead = state.rds.instances.iter().filter(|(key, it)| key.0 == region && it.down);
-            dead.filter_map(|(key, it)| Some((key.clone(), it.cluster.clone()?))).collect()
+            let with_its_server =
+                |(key, it): (&Key, &Instance)| Some((key.clone(), it.status, it.cluster.clone()?));
+            dead.filter_map(with_its_server).collect()
         };
-        for (key, cluster) in dead {
-            cluster.start_again().map_err(io::Error::other)?;
+        for (key, status, cluster) in dead {
+            // One that somebody had stopped stays stopped.
+            if status != Status::Stopped {
+                cluster.start_again().map_err(io::Error::other)?;
+            }
             let mut state = self.lock();
             if let Some(instance) = state.rds.instances.get_mut(&key) {
                 instance.down = false;

@@ -142,18 +142,19 @@ async fn object_request(
     }
     let refusal = world.lock().faults.refuses(met, Protocol::Rest);
     if let Some(refusal) = refusal {
-        return told(scope, Err(refusal));
+        return told(scope, Err(refusal.of_s3()));
     }
     let changes = head.method != "GET" && head.method != "HEAD";
     let Some(url) = world.s3() else {
         return told(scope, Err(Refusal::new("NotImplemented", "the laboratory has no S3")));
     };
-    let (met_region, method) = (scope.region.clone(), head.method.clone());
+    let (path, method) = (head.uri.path().to_owned(), head.method.clone());
     let answer = proxy::hand_on(url, Request::from_parts(head, body)).await;
-    let met = Met { service: "s3", region: &met_region, action: method.as_str() };
+    let met = Met { service: "s3", region: &scope.region, action: method.as_str() };
     if !(changes && answer.status().is_success()) {
         return answer;
     }
+    world.record(("s3", met.region), met.action, &path, serde_json::json!({}));
     lost_or(world, scope, connection, met, answer)
 }
 
@@ -170,10 +171,7 @@ fn lost_or(
         return cut(connection);
     }
     if faults.meets(FaultKind::ErrorAfterApply, met).is_some() {
-        return told(
-            scope,
-            Err(Refusal { code: "InternalError".to_owned(), ..Refusal::internal() }),
-        );
+        return told(scope, Err(Refusal::internal().of_s3()));
     }
     answer
 }

@@ -10,8 +10,8 @@ use super::refusal::Refusal;
 #[serde(rename_all = "kebab-case")]
 pub enum FaultKind {
     /// A region is gone: its instances are killed, its endpoints refuse, its requests are cut.
-    /// Route 53, IAM and the global STS go on, unless `globally` is set. Its end brings the old
-    /// primary back, as a primary.
+    /// Route 53 and IAM, which have no region of their own, go on unless `globally` is set. Its end
+    /// brings the old primary back, as a primary.
     Region,
     /// The instances of a region that are no replicas are killed; the region goes on.
     PrimaryCrash,
@@ -19,7 +19,7 @@ pub enum FaultKind {
     Partition,
     /// The replicas of a region fall behind: by `seconds`, or for good.
     Lag,
-    /// Promotions take `seconds` longer.
+    /// Promotions take `seconds` longer, or stay where they are until it ends.
     SlowPromote,
     /// Requests are throttled.
     Throttle,

@@ -63,6 +63,17 @@ impl Refusal {
         }
     }
 
+    /// The same as S3 says it.
+    pub(super) fn of_s3(self) -> Self {
+        let (status, code) = match self.code.as_str() {
+            "Throttling" => (503, "SlowDown"),
+            "ExpiredToken" => (400, "ExpiredToken"),
+            "InternalFailure" => (500, "InternalError"),
+            _ => return self,
+        };
+        Self { status, code: code.to_owned(), ..self }
+    }
+
     /// The body of the answer.
     pub(super) fn told(&self, protocol: Protocol, namespace: &str, request: &str) -> String {
         if protocol == Protocol::Json {

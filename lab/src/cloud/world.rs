@@ -126,7 +126,9 @@ impl World {
     pub(super) fn begin_task(&self, task: impl FnOnce(&Self) + Send + 'static) {
         let world = self.clone();
         let handle = std::thread::spawn(move || task(&world));
-        self.tasks().push(handle);
+        let mut tasks = self.tasks();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(handle);
     }
 
     fn tasks(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {

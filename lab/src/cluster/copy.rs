@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::Command;
 
 use super::error::{Attempt, ClusterError};
-use super::home::{Claimed, Home};
+use super::home::{Claimed, Home, is_running};
 use super::programs::{Programs, output};
 use super::{Cluster, literal, template};
 
 impl Cluster {
-    /// Kills the server as a power cut would: sessions end without a word, nothing is flushed.
+    /// Kills the server as a power cut would: sessions end without a word, nothing is flushed. One
+    /// that does not run is as it should be.
     pub fn kill(&self) -> Result<(), ClusterError> {
-        self.control(&["stop", "--mode=immediate"])
+        let killed = self.control(&["stop", "--mode=immediate"]);
+        if is_running(&self.data_dir(), &self.programs) { killed } else { Ok(()) }
     }
 
     /// Copies the running server's data into a folder that does not exist yet.

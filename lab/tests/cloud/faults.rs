@@ -7,7 +7,7 @@ use lab::cloud::{Cloud, FaultKind, PRIMARY, PRIMARY_REGION, REPLICA, REPLICA_REG
 use serde_json::Value;
 
 use crate::client::{aws, described, sql};
-use crate::{bare, cloud, until};
+use crate::{bare, cloud, status, until};
 
 fn put(cloud: &Cloud, name: &str) -> Result<Value, String> {
     let words = ["ssm", "put-parameter", "--name", name, "--value", "x", "--type", "String"];
@@ -88,9 +88,8 @@ fn a_lost_region_is_gone_and_comes_back_with_its_old_primary() {
     let promote = ["rds", "promote-read-replica", "--db-instance-identifier", REPLICA];
     aws(&cloud, REPLICA_REGION, &promote).unwrap();
     until("it is promoted", || {
-        let now = described(&cloud, REPLICA_REGION, REPLICA);
-        now["DBInstanceStatus"] == "available"
-            && now["ReadReplicaSourceDBInstanceIdentifier"].is_null()
+        status(&cloud, REPLICA_REGION, REPLICA) == "available"
+            && !world.effects_of("Promoted").is_empty()
     });
     world.end(FaultKind::Region).unwrap();
     assert_eq!(recovers(PRIMARY_REGION, PRIMARY), "f");
@@ -153,12 +152,11 @@ fn a_slow_promotion_goes_on_when_it_may() {
     cloud.world().begin(&FaultKind::SlowPromote.fault()).unwrap();
     let promote = ["rds", "promote-read-replica", "--db-instance-identifier", REPLICA];
     aws(&cloud, REPLICA_REGION, &promote).unwrap();
-    let status = || described(&cloud, REPLICA_REGION, REPLICA)["DBInstanceStatus"].clone();
-    until("it is modifying", || status() == "modifying");
+    until("it is modifying", || status(&cloud, REPLICA_REGION, REPLICA) == "modifying");
     let recovers = sql(&cloud, REPLICA_REGION, REPLICA, "select pg_is_in_recovery()");
     assert_eq!(recovers.as_deref(), Ok("t"));
     cloud.world().end(FaultKind::SlowPromote).unwrap();
-    until("it is available", || status() == "available");
+    until("it is available", || status(&cloud, REPLICA_REGION, REPLICA) == "available");
     assert_eq!(cloud.world().effects_of("Promoted").len(), 1);
 }
 

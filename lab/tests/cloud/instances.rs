@@ -5,7 +5,7 @@ use lab::sample;
 use serde_json::{Value, json};
 
 use crate::client::{aws, described, sql};
-use crate::{cloud, until};
+use crate::{cloud, status, until};
 
 fn rds(
     cloud: &Cloud,
@@ -19,9 +19,7 @@ fn rds(
 }
 
 fn available(cloud: &Cloud, region: &str, id: &str) {
-    until(&format!("`{id}` is available"), || {
-        described(cloud, region, id)["DBInstanceStatus"] == "available"
-    });
+    until(&format!("`{id}` is available"), || status(cloud, region, id) == "available");
 }
 
 #[test]
@@ -44,9 +42,8 @@ fn a_security_group_refuses_new_connections_and_keeps_the_established() {
     assert_eq!(groups[0], json!({"VpcSecurityGroupId": "sg-app", "Status": "removing"}));
     assert_eq!(groups[1], json!({"VpcSecurityGroupId": "sg-isolated", "Status": "adding"}));
     let now = json!([{"VpcSecurityGroupId": "sg-isolated", "Status": "active"}]);
-    until("the group is in force", || {
-        described(&cloud, PRIMARY_REGION, PRIMARY)["VpcSecurityGroups"] == now
-    });
+    until("the group is in force", || !cloud.world().effects_of("SecurityGroupsActive").is_empty());
+    assert_eq!(described(&cloud, PRIMARY_REGION, PRIMARY)["VpcSecurityGroups"], now);
     let refused = sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").unwrap_err();
     assert!(refused.contains("Connection refused"), "{refused}");
     assert!(inside.try_wait().unwrap().is_none());
@@ -82,9 +79,7 @@ fn what_replicates_is_not_stopped_and_what_is_protected_is_not_deleted() {
     });
     // Without a replica it can be stopped, and started again.
     rds(&cloud, PRIMARY_REGION, "stop-db-instance", PRIMARY, &[]).unwrap();
-    until("it is stopped", || {
-        described(&cloud, PRIMARY_REGION, PRIMARY)["DBInstanceStatus"] == "stopped"
-    });
+    until("it is stopped", || status(&cloud, PRIMARY_REGION, PRIMARY) == "stopped");
     assert!(sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").is_err());
     rds(&cloud, PRIMARY_REGION, "start-db-instance", PRIMARY, &[]).unwrap();
     available(&cloud, PRIMARY_REGION, PRIMARY);

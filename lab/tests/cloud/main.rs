@@ -10,6 +10,7 @@ mod client;
 mod faults;
 mod instances;
 mod names;
+mod objects;
 mod promotion;
 mod restores;
 
@@ -25,6 +26,13 @@ fn cloud() -> Cloud {
 /// A cloud without databases.
 fn bare() -> Cloud {
     CloudOptions::new().without_databases().start().unwrap()
+}
+
+/// The status of an instance, past every client.
+fn status(cloud: &Cloud, region: &str, id: &str) -> String {
+    let seen = cloud.world().instances().into_iter();
+    let found = seen.filter(|it| it.region == region && it.id == id).map(|it| it.status).next();
+    found.unwrap_or_default()
 }
 
 /// Waits until something holds.

@@ -4,11 +4,11 @@ use lab::cloud::{Cloud, PRIMARY, PRIMARY_REGION, REPLICA, REPLICA_REGION};
 use serde_json::{Value, json};
 
 use crate::client::{aws, described, sql};
-use crate::{cloud, until};
+use crate::{cloud, status, until};
 
 fn available(cloud: &Cloud, id: &str) {
     until(&format!("`{id}` is available"), || {
-        let status = described(cloud, PRIMARY_REGION, id)["DBInstanceStatus"].clone();
+        let status = status(cloud, PRIMARY_REGION, id);
         assert_ne!(status, "failed");
         status == "available"
     });

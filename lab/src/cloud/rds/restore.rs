@@ -125,12 +125,18 @@ fn recovered(origin: &Origin) -> Result<Cluster, Trouble> {
     let moment = origin
         .moment
         .map(|it| it.strftime("recovery_target_time = '%Y-%m-%d %H:%M:%S.%6f+00'\n").to_string());
-    let lines = format!(
-        "restore_command = '{}'\nrecovery_target_action = 'promote'\n{}",
-        restore_command(&origin.cluster),
-        moment.unwrap_or_default()
+    let common = format!(
+        "restore_command = '{}'\nrecovery_target_action = 'promote'\n",
+        restore_command(&origin.cluster)
     );
-    Ok(Cluster::from_backup(&origin.base, origin.cluster.password(), Some(&lines))?)
+    let lines = format!("{common}{}", moment.unwrap_or_default());
+    let (base, password) = (&origin.base, origin.cluster.password());
+    let recovered = Cluster::from_backup(base, password, Some(&lines));
+    if recovered.is_err() && !origin.alive {
+        // Nothing was committed after the moment: all that there is, is what was there then.
+        return Ok(Cluster::from_backup(base, password, Some(&common))?);
+    }
+    Ok(recovered?)
 }
 
 /// Notes an instance that is being made.
