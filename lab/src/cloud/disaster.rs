@@ -1,5 +1,6 @@
 //! Faults that happen to servers and wires.
 
+use std::borrow::Borrow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,8 @@ const CATCH_UP: &str = "ALTER SYSTEM RESET recovery_min_apply_delay; SELECT pg_r
 
 impl World {
     /// Lets a fault begin. Blocks until servers that it kills are dead.
-    pub fn begin(&self, fault: &Fault) -> io::Result<()> {
+    pub fn begin(&self, fault: impl Borrow<Fault>) -> io::Result<()> {
+        let fault = fault.borrow();
         let (kind, region) = (fault.kind(), fault.region_or_primary().to_owned());
         {
             let state = &mut *self.lock();

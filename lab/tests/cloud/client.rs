@@ -1,8 +1,9 @@
 //! The clients.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
 
 use lab::cloud::Cloud;
 use serde_json::Value;
@@ -22,6 +23,23 @@ while True:
     if now == ["available", False]:
         break
 "#;
+
+/// The `aws` program, one command line for each line of standard input.
+const SHELL: &str = r"
+import contextlib, io, json, sys
+from awscli.clidriver import create_clidriver
+answers = sys.stdout
+for line in sys.stdin:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = create_clidriver().main(json.loads(line))
+        except SystemExit as end:
+            status = end.code or 0
+    print(json.dumps([status, out.getvalue(), err.getvalue()]), file=answers, flush=True)
+";
+
+type Lines = std::io::Lines<BufReader<ChildStdout>>;
 
 /// The folder that `scripts/install test` fills.
 fn folder() -> PathBuf {
@@ -50,31 +68,67 @@ fn prepared(cloud: &Cloud, program: &str) -> Command {
 
 /// What `aws` answers; else what it says on standard error.
 pub(crate) fn aws(cloud: &Cloud, region: &str, words: &[&str]) -> Result<Value, String> {
-    aws_as(cloud, region, words, &[])
+    let waiting = SHELLS.lock().unwrap().pop();
+    let mut shell = waiting.unwrap_or_else(|| Shell::start(cloud));
+    let answered = shell.ask(&line(cloud, region, words));
+    SHELLS.lock().unwrap().push(shell);
+    answered
 }
 
-/// The same, in a changed environment.
+/// The same by a program of its own, in a changed environment.
 pub(crate) fn aws_as(
     cloud: &Cloud,
     region: &str,
     words: &[&str],
     environment: &[(&str, &str)],
 ) -> Result<Value, String> {
-    let done = prepared(cloud, "aws")
-        .envs(environment.iter().copied())
-        // Said on the line as well: for RDS in us-east-1 the first version of `aws` puts an address
-        // of its own above that of the environment.
-        .args(["--region", region, "--output", "json", "--endpoint-url", &cloud.url()])
-        .args(words)
-        .output()
-        .unwrap();
-    if !done.status.success() {
-        return Err(String::from_utf8_lossy(&done.stderr).trim().to_owned());
+    let line = line(cloud, region, words);
+    let mut command = prepared(cloud, "aws");
+    let done = command.envs(environment.iter().copied()).args(line).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    told(done.status.success(), &text(done.stdout), &text(done.stderr))
+}
+
+fn line(cloud: &Cloud, region: &str, words: &[&str]) -> Vec<String> {
+    // The address is said on the line as well: for RDS in us-east-1 the first version of `aws`
+    // puts one of its own above that of the environment.
+    let url = cloud.url();
+    let all = ["--region", region, "--output", "json", "--endpoint-url", &url].into_iter();
+    all.chain(words.iter().copied()).map(str::to_owned).collect()
+}
+
+fn told(succeeded: bool, out: &str, err: &str) -> Result<Value, String> {
+    if !succeeded {
+        return Err(err.trim().to_owned());
     }
-    if done.stdout.trim_ascii().is_empty() {
-        return Ok(Value::Null);
+    if out.trim().is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_str(out).unwrap()) }
+}
+
+/// The `aws` program, loaded once for many command lines: loading it takes longer than all of them.
+struct Shell {
+    lines: Lines,
+    writer: ChildStdin,
+    // Ends when its standard input does.
+    _child: Child,
+}
+
+static SHELLS: Mutex<Vec<Shell>> = Mutex::new(Vec::new());
+
+impl Shell {
+    fn start(cloud: &Cloud) -> Self {
+        let mut command = prepared(cloud, "python");
+        command.args(["-c", SHELL]).env_remove("AWS_ENDPOINT_URL").env("HOME", "/nonexistent");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { lines, writer: child.stdin.take().unwrap(), _child: child }
     }
-    Ok(serde_json::from_slice(&done.stdout).unwrap())
+
+    fn ask(&mut self, line: &[String]) -> Result<Value, String> {
+        writeln!(self.writer, "{}", serde_json::to_string(line).unwrap()).unwrap();
+        let answer = self.lines.next().unwrap().unwrap();
+        let (status, out, err): (i32, String, String) = serde_json::from_str(&answer).unwrap();
+        told(status == 0, &out, &err)
+    }
 }
 
 /// One instance, as `aws` describes it.
@@ -86,7 +140,7 @@ pub(crate) fn described(cloud: &Cloud, region: &str, id: &str) -> Value {
 /// A second client that watches an instance.
 pub(crate) struct Watcher {
     child: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+    lines: Lines,
 }
 
 impl Watcher {

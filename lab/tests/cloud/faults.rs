@@ -24,16 +24,16 @@ fn a_change_may_take_effect_although_its_answer_is_lost_or_an_error() {
     let world = cloud.world();
     let once = |kind: FaultKind| kind.fault().service("ssm").action("PutParameter").times(1);
 
-    world.begin(&once(FaultKind::ApplyThenDrop)).unwrap();
+    world.begin(once(FaultKind::ApplyThenDrop)).unwrap();
     let lost = put(&cloud, "lost").unwrap_err();
     assert!(lost.contains("Connection was closed") || lost.contains("connection"), "{lost}");
-    world.begin(&once(FaultKind::ErrorAfterApply)).unwrap();
+    world.begin(once(FaultKind::ErrorAfterApply)).unwrap();
     let failed = put(&cloud, "failed").unwrap_err();
     assert!(failed.contains("(InternalFailure)"), "{failed}");
-    world.begin(&once(FaultKind::ErrorBeforeApply)).unwrap();
+    world.begin(once(FaultKind::ErrorBeforeApply)).unwrap();
     let refused = put(&cloud, "refused").unwrap_err();
     assert!(refused.contains("(InternalFailure)"), "{refused}");
-    world.begin(&once(FaultKind::Throttle)).unwrap();
+    world.begin(once(FaultKind::Throttle)).unwrap();
     let throttled = put(&cloud, "throttled").unwrap_err();
     assert!(throttled.contains("(ThrottlingException)"), "{throttled}");
     put(&cloud, "done").unwrap();
@@ -53,7 +53,7 @@ fn a_fault_says_what_it_is_told_and_stands_until_it_is_ended() {
     let cloud = bare();
     let world = cloud.world();
     let prior = FaultKind::ErrorBeforeApply.fault().service("route53");
-    world.begin(&prior.saying(400, "PriorRequestNotComplete")).unwrap();
+    world.begin(prior.saying(400, "PriorRequestNotComplete")).unwrap();
     let list = ["route53", "list-hosted-zones"];
     for _ in 0..2 {
         let refused = aws(&cloud, PRIMARY_REGION, &list).unwrap_err();
@@ -61,7 +61,7 @@ fn a_fault_says_what_it_is_told_and_stands_until_it_is_ended() {
     }
     world.end(FaultKind::ErrorBeforeApply).unwrap();
     aws(&cloud, PRIMARY_REGION, &list).unwrap();
-    world.begin(&FaultKind::CredentialsExpired.fault()).unwrap();
+    world.begin(FaultKind::CredentialsExpired.fault()).unwrap();
     let expired = aws(&cloud, PRIMARY_REGION, &list).unwrap_err();
     assert!(expired.contains("(ExpiredToken)"), "{expired}");
     world.end(FaultKind::CredentialsExpired).unwrap();
@@ -72,7 +72,7 @@ fn a_fault_says_what_it_is_told_and_stands_until_it_is_ended() {
 fn a_lost_region_is_gone_and_comes_back_with_its_old_primary() {
     let cloud = cloud();
     let world = cloud.world();
-    world.begin(&FaultKind::Region.fault().region(PRIMARY_REGION)).unwrap();
+    world.begin(FaultKind::Region.fault().region(PRIMARY_REGION)).unwrap();
     let refused = sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").unwrap_err();
     assert!(refused.contains("Connection refused"), "{refused}");
     assert!(world.cluster(PRIMARY_REGION, PRIMARY).unwrap().query("postgres", "select 1").is_err());
@@ -101,7 +101,7 @@ fn a_lost_region_is_gone_and_comes_back_with_its_old_primary() {
 fn a_crashed_primary_leaves_its_region() {
     let cloud = cloud();
     let world = cloud.world();
-    world.begin(&FaultKind::PrimaryCrash.fault()).unwrap();
+    world.begin(FaultKind::PrimaryCrash.fault()).unwrap();
     assert!(sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").is_err());
     assert_eq!(described(&cloud, PRIMARY_REGION, PRIMARY)["DBInstanceStatus"], "available");
     world.end(FaultKind::PrimaryCrash).unwrap();
@@ -125,21 +125,21 @@ fn replication_stops_at_a_partition_and_replay_at_a_lag() {
     };
     until("the table is there", || rows() == "0");
 
-    world.begin(&FaultKind::Partition.fault()).unwrap();
+    world.begin(FaultKind::Partition.fault()).unwrap();
     until("nothing streams", || streams() == "0");
     insert();
     assert_eq!(rows(), "0");
     world.end(FaultKind::Partition).unwrap();
     until("the row has come", || rows() == "1");
 
-    world.begin(&FaultKind::Lag.fault()).unwrap();
+    world.begin(FaultKind::Lag.fault()).unwrap();
     insert();
     until("it is received and not replayed", || received() == "f");
     assert_eq!(rows(), "1");
     world.end(FaultKind::Lag).unwrap();
     until("the row is replayed", || rows() == "2");
 
-    world.begin(&FaultKind::Lag.fault().seconds(3600.0)).unwrap();
+    world.begin(FaultKind::Lag.fault().seconds(3600.0)).unwrap();
     insert();
     until("it is received and not replayed", || received() == "f");
     world.end(FaultKind::Lag).unwrap();
@@ -149,7 +149,7 @@ fn replication_stops_at_a_partition_and_replay_at_a_lag() {
 #[test]
 fn a_slow_promotion_goes_on_when_it_may() {
     let cloud = cloud();
-    cloud.world().begin(&FaultKind::SlowPromote.fault()).unwrap();
+    cloud.world().begin(FaultKind::SlowPromote.fault()).unwrap();
     let promote = ["rds", "promote-read-replica", "--db-instance-identifier", REPLICA];
     aws(&cloud, REPLICA_REGION, &promote).unwrap();
     until("it is modifying", || status(&cloud, REPLICA_REGION, REPLICA) == "modifying");

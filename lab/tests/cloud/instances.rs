@@ -31,6 +31,7 @@ fn a_security_group_refuses_new_connections_and_keeps_the_established() {
     let mut inside = std::process::Command::new(psql)
         .args(["-XAtq", "-c", "select 'in'", "-c", "select pg_sleep(3600)", &url])
         .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
     let mut said = [0; 2];

@@ -81,7 +81,7 @@ fn a_batch_is_made_whole_or_not_at_all() {
 fn stale_servers_go_on_with_the_former_records() {
     let cloud = bare();
     let before = answered(&cloud, "db.lab.internal.");
-    cloud.world().begin(&FaultKind::DnsStale.fault()).unwrap();
+    cloud.world().begin(FaultKind::DnsStale.fault()).unwrap();
     batch(&cloud, &change("UPSERT", "db.lab.internal", "CNAME", "west.lab.internal")).unwrap();
     until("it is in sync", || !cloud.world().effects_of("Insync").is_empty());
     assert_eq!(answered(&cloud, "db.lab.internal."), before);

@@ -45,14 +45,14 @@ fn objects_go_through_the_door_both_ways_and_meet_its_faults() {
     let small = folder.path().join("small");
     std::fs::write(&small, "x").unwrap();
     let small = small.to_str().unwrap();
-    world.begin(&FaultKind::ApplyThenDrop.fault().service("s3").times(1)).unwrap();
+    world.begin(FaultKind::ApplyThenDrop.fault().service("s3").times(1)).unwrap();
     assert!(put(&cloud, "lost", small).is_err());
-    world.begin(&FaultKind::Throttle.fault().service("s3").times(1)).unwrap();
+    world.begin(FaultKind::Throttle.fault().service("s3").times(1)).unwrap();
     let slowly = put(&cloud, "throttled", small).unwrap_err();
     assert!(slowly.contains("(SlowDown)"), "{slowly}");
     assert_eq!((there(&cloud, "lost"), there(&cloud, "throttled")), (true, false));
 
-    world.begin(&FaultKind::Region.fault().region(PRIMARY_REGION)).unwrap();
+    world.begin(FaultKind::Region.fault().region(PRIMARY_REGION)).unwrap();
     assert!(world.has_lost(PRIMARY_REGION) && !world.has_lost(REPLICA_REGION));
     assert!(!there(&cloud, "lost"));
     world.end(FaultKind::Region).unwrap();

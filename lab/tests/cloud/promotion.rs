@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use lab::cloud::{CloudOptions, PRIMARY, PRIMARY_REGION, Pace, REPLICA, REPLICA_REGION};
+use lab::cloud::{CloudOptions, FaultKind, PRIMARY, PRIMARY_REGION, Pace, REPLICA, REPLICA_REGION};
 
 use crate::client::{Watcher, aws, described, sql};
-use crate::{cloud, until};
+use crate::{cloud, status, until};
 
 const PROMOTE: [&str; 4] = ["rds", "promote-read-replica", "--db-instance-identifier", REPLICA];
 
@@ -91,4 +91,25 @@ fn what_is_no_replica_or_not_there_or_backing_up_is_not_promoted() {
     ];
     let early = aws(&cloud, REPLICA_REGION, &restore).unwrap_err();
     assert!(early.contains("(InvalidDBSnapshotState)"), "{early}");
+}
+
+#[test]
+fn a_promotion_whose_answer_is_lost_has_happened_all_the_same_and_once() {
+    let cloud = cloud();
+    let world = cloud.world();
+    let lost = FaultKind::ApplyThenDrop.fault().action("PromoteReadReplica");
+    world.begin(lost).unwrap();
+    for said in ["closed", "(InvalidDBInstanceState)"] {
+        let told = aws(&cloud, REPLICA_REGION, &PROMOTE).unwrap_err();
+        assert!(told.contains(said), "{told}");
+    }
+    until("it is promoted", || {
+        status(&cloud, REPLICA_REGION, REPLICA) == "available"
+            && !world.effects_of("Promoted").is_empty()
+    });
+    let recovers = sql(&cloud, REPLICA_REGION, REPLICA, "select pg_is_in_recovery()");
+    assert_eq!(recovers.as_deref(), Ok("f"));
+    let actions = world.effects().into_iter().filter(|it| it.service == "rds");
+    let actions: Vec<_> = actions.map(|it| it.action).collect();
+    assert_eq!(actions, ["PromoteReadReplica", "Promoted"]);
 }
