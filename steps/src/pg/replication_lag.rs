@@ -66,6 +66,9 @@ pub struct Input {
     /// The primary, asked how far it has written: a name under `connections:`. Without it, what
     /// the standby last heard counts.
     primary: Option<String>,
+    /// How far the primary had written when it was last known, where it cannot be asked any more:
+    /// the output `last_lsn` of `fence`.
+    written_lsn: Option<String>,
     /// At most so much is left to replay.
     max_bytes: Option<ByteSize>,
     /// The last transaction that was replayed is not older, unless nothing is left to replay.
@@ -170,6 +173,8 @@ async fn look(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
         let message = format!("the standby belongs to cluster {own}, the primary to {identity}");
         return Err(StepError::permanent("RB0525", message).hint("check both connections"));
     }
+    let known = input.written().max(found.heard);
+    let found = Standby { heard: known, ..found };
     Ok(measured(&found, asked.map(|(written, _)| written), own))
 }
 
@@ -195,6 +200,11 @@ fn measured(found: &Standby, asked: Option<PgLsn>, system_identifier: String) ->
 }
 
 impl Input {
+    /// How far the primary had written, as it was said; nothing when that is no position.
+    fn written(&self) -> Option<PgLsn> {
+        self.written_lsn.as_deref()?.parse().ok()
+    }
+
     /// What is wrong with the standby, in words.
     fn too_far(&self, found: &Output) -> Option<String> {
         let left = format!("{} bytes are left to replay", found.bytes);
@@ -252,6 +262,11 @@ impl Step for ReplicationLag {
             let problem =
                 InputProblem::at("primary", "the standby and the primary are one connection");
             return Err(vec![problem.help("name the other server, or leave `primary` out")]);
+        }
+        if let (Some(text), None) = (&input.written_lsn, input.written()) {
+            let message = format!("`{text}` is no position in the WAL");
+            let problem = InputProblem::at("written_lsn", message);
+            return Err(vec![problem.help("write it as PostgreSQL does: `0/3000148`")]);
         }
         Ok(())
     }
@@ -322,6 +337,16 @@ mod tests {
             streaming: true,
             heard_at: Some(now),
         }
+    }
+
+    #[test]
+    fn what_was_known_of_the_primary_counts_where_the_standby_heard_less() {
+        let problems = |keys| ReplicationLag::validate(&input(&keys)).unwrap_err();
+        assert_eq!(problems(json!({"written_lsn": "here"}))[0].path, ["written_lsn"]);
+        let said = input(&json!({"written_lsn": "0/12C"}));
+        assert!(ReplicationLag::validate(&said).is_ok());
+        assert_eq!(said.written().max(Some(PgLsn::from(200))), Some(PgLsn::from(300)));
+        assert_eq!(said.written().max(Some(PgLsn::from(400))), Some(PgLsn::from(400)));
     }
 
     #[test]
