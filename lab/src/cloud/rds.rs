@@ -68,6 +68,11 @@ pub struct Seen {
     pub down: bool,
 }
 
+/// The name of an instance's endpoint, as the zone has it.
+pub(super) fn host_name(region: &str, id: &str) -> String {
+    format!("{id}.{region}.rds.{}", super::ZONE)
+}
+
 pub(super) fn answer(world: &World, call: &Call) -> Answered {
     let form = call.form()?;
     let act = match call.action.as_str() {

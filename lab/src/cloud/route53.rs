@@ -47,7 +47,7 @@ impl Zone {
             ..Record::default()
         };
         let soa = format!("ns1.{ZONE} hostmaster.{ZONE} 1 7200 900 1209600 60");
-        let primary = format!("{PRIMARY}.{PRIMARY_REGION}.rds.{ZONE}");
+        let primary = super::rds::host_name(PRIMARY_REGION, PRIMARY);
         let records = vec![
             simple(ZONE, "NS", 172_800, &format!("ns1.{ZONE}")),
             simple(ZONE, "SOA", 900, &soa),
@@ -78,7 +78,7 @@ impl World {
         };
         let instances = self.instances().into_iter().filter_map(|it| {
             Some(Record {
-                name: format!("{}.{}.rds.{ZONE}", it.id, it.region),
+                name: super::rds::host_name(&it.region, &it.id),
                 kind: "A".to_owned(),
                 ttl: Some(5),
                 values: vec![it.address?],

@@ -18,8 +18,8 @@ fn a_second_client_sees_every_state_of_a_promotion_that_is_real_and_happens_once
     let source = &replica["ReadReplicaSourceDBInstanceIdentifier"];
     assert_eq!(*source, primary["DBInstanceArn"]);
     assert_eq!(primary["ReadReplicaDBInstanceIdentifiers"][0], replica["DBInstanceArn"]);
-    assert_eq!(replica["Endpoint"]["Address"], "127.0.2.1");
-    assert_eq!(primary["Endpoint"]["Address"], "127.0.1.1");
+    assert_eq!(replica["Endpoint"]["Address"], "app-replica.us-west-2.rds.lab.internal");
+    assert_eq!(primary["Endpoint"]["Address"], "app-primary.us-east-1.rds.lab.internal");
     assert_eq!(primary["Endpoint"]["Port"], replica["Endpoint"]["Port"]);
     until("the row is replicated", || {
         sql(&cloud, REPLICA_REGION, REPLICA, "select count(*) from t").as_deref() == Ok("1")

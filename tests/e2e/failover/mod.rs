@@ -3,14 +3,13 @@
 
 mod kill;
 mod scene;
-mod watch;
 
 use jiff::Timestamp;
 use lab::cluster::{Cluster, ClusterOptions};
 use serde_json::Value;
 
 use self::scene::{Scene, account, ledger};
-use self::watch::{Acknowledged, Writer};
+use crate::watch::{Acknowledged, Writer};
 
 /// The difference that is allowed between what the report and what the outside measured, for both
 /// look at intervals.

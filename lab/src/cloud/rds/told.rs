@@ -130,17 +130,18 @@ fn described(rds: &Rds, key: &Key, it: &Instance, pace: Pace) -> Element {
         text("CopyTagsToSnapshot", false),
     ];
     told.extend(maybe("DBClusterIdentifier", it.aurora.as_ref()));
-    told.extend(endpoint(it));
+    told.extend(endpoint(key, it));
     told.extend(replication(rds, key, it));
     told.extend(maybe("LatestRestorableTime", restorable(it, pace).map(moment::told)));
     told.extend(surroundings(it));
     tree("DBInstance", told)
 }
 
-fn endpoint(it: &Instance) -> Option<Element> {
+/// By name, as of AWS: its address is what the name servers say.
+fn endpoint(key: &Key, it: &Instance) -> Option<Element> {
     let address = it.gate.as_ref()?.address();
     let told = [
-        text("Address", address.ip()),
+        text("Address", super::host_name(&key.0, &key.1).trim_end_matches('.')),
         text("Port", address.port()),
         text("HostedZoneId", super::super::ZONE_ID),
     ];

@@ -13,21 +13,21 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A write that a server acknowledged: when it was begun, and when the answer was there.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Acknowledged {
-    pub(super) number: i32,
-    pub(super) begun: Timestamp,
-    pub(super) ended: Timestamp,
+pub(crate) struct Acknowledged {
+    pub(crate) number: i32,
+    pub(crate) begun: Timestamp,
+    pub(crate) ended: Timestamp,
 }
 
 /// Writes numbers, one after the other, until it is stopped.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Vec<Acknowledged>>,
 }
 
 impl Writer {
     /// Writes to `table` of whatever answers at `url`.
-    pub(super) fn start(url: &str, table: &'static str) -> Self {
+    pub(crate) fn start(url: &str, table: &'static str) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, url) = (Arc::clone(&stop), url.to_owned());
         let thread = std::thread::spawn(move || {
@@ -53,7 +53,7 @@ impl Writer {
     }
 
     /// What was acknowledged, in order.
-    pub(super) fn stop(self) -> Vec<Acknowledged> {
+    pub(crate) fn stop(self) -> Vec<Acknowledged> {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().unwrap()
     }
