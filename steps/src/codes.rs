@@ -6,6 +6,7 @@ mod aws;
 mod fencing;
 mod moment;
 mod names;
+mod rds;
 mod rows;
 mod standby;
 mod table;
@@ -23,6 +24,7 @@ pub const ALL: &[&[CodeInfo]] = &[
     application::CODES,
     aws::CODES,
     names::CODES,
+    rds::CODES,
 ];
 
 const CODES: &[CodeInfo] = &[

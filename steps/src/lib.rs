@@ -17,6 +17,7 @@ pub mod human;
 pub mod notify;
 pub mod pg;
 pub mod probes;
+pub mod rds;
 pub mod runbook;
 pub(crate) mod seal;
 pub mod store;
@@ -70,6 +71,8 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<notify::webhook::Post>::new(),
     &Typed::<http::check::Check>::new(),
     &Typed::<http::request::SendRequest>::new(),
+    &Typed::<rds::describe::Describe>::new(),
+    &Typed::<rds::promote_replica::PromoteReplica>::new(),
     &Typed::<supabase::list_backups::ListBackups>::new(),
     &Typed::<supabase::restore_pitr::RestorePitr>::new(),
     &Typed::<aws::route53::update::Update>::new(),

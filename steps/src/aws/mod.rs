@@ -6,6 +6,7 @@ pub mod classify;
 mod config;
 pub(crate) mod place;
 pub mod route53;
+pub(crate) mod rds;
 pub mod s3;
 pub mod secrets;
 pub mod ssm;

@@ -22,6 +22,15 @@ use serde::{Deserialize, Serialize};
 /// | `systemd` | `systemctl stop`, then `mask`, or else `disable` | `unit` |
 /// | `docker` | `docker update --restart=no`, `docker stop` | `container` |
 /// | `command` | the program in `argv` | `argv`, `verify` |
+/// | `rds` | other security groups, then the end of every session | `instance`, `security_groups` |
+///
+/// An instance of RDS that has a replica cannot be stopped, so `rds` shuts it in: it puts the
+/// instance into `security_groups`, which must let nobody in, and waits until RDS says that they hold
+/// and no other group does. Security groups keep established connections, so it then ends the
+/// sessions over one of its own from before, until none was left for `quiet`; when SQL does not
+/// answer, or somebody stays, it reboots the instance. RDS has to say so, and a new connection has to
+/// be refused or get no answer. What the server does by itself, such as jobs of `pg_cron`, goes on,
+/// and its replica goes on receiving.
 ///
 /// It ends in one of three ways. `confirmed`: stopped, and seen to be. `impossible_unreachable`:
 /// nothing can tell, because neither the method nor the port answers; that is an error, unless
@@ -36,7 +45,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// ## What it changes
 /// The server is stopped, and with `systemd` and `docker` does not start by itself again. Do not
-/// start it as a primary again: rewind it, or build it anew.
+/// start it as a primary again: rewind it, or build it anew. With `rds` it runs and nobody gets in;
+/// `former_security_groups` says where it was, should the failover be called off.
 ///
 /// ## How it can fail
 /// When the server still takes connections after `wait`; the error says what it still did. When
@@ -88,6 +98,21 @@ pub struct Input {
     /// 1 that it runs. With it, a server that gives no answer may be confirmed.
     #[serde(default)]
     pub(super) verify: Vec<String>,
+    /// `rds`: the instance's identifier.
+    #[serde(default)]
+    pub(super) instance: Option<String>,
+    /// `rds`: security groups without a rule that lets anybody in: `[sg-0a1b2c3d]`.
+    #[serde(default)]
+    pub(super) security_groups: Vec<String>,
+    /// `rds`: the region of the instance. Without it, what `aws` or the environment says.
+    #[serde(default)]
+    pub(super) region: Option<String>,
+    /// `rds`: a profile of the files of AWS. Without it, what `aws` or the environment says.
+    #[serde(default)]
+    pub(super) profile: Option<String>,
+    /// `rds`: another endpoint than that of AWS, such as one in a private network.
+    #[serde(default)]
+    pub(super) endpoint_url: Option<String>,
     /// The machine of the server; without it, this one.
     #[serde(default)]
     pub(super) ssh: Option<Ssh>,
@@ -120,6 +145,8 @@ pub(super) enum Method {
     Docker,
     /// A program of your own.
     Command,
+    /// The security groups of an instance of RDS.
+    Rds,
 }
 
 /// What proves a fence.
@@ -172,6 +199,7 @@ impl Method {
             Self::Systemd => "systemd",
             Self::Docker => "docker",
             Self::Command => "command",
+            Self::Rds => "rds",
         }
     }
 }
@@ -194,6 +222,8 @@ impl Input {
             Method::Systemd => ("unit", given(self.unit.as_ref()).is_some()),
             Method::Docker => ("container", given(self.container.as_ref()).is_some()),
             Method::Command => ("argv", self.argv.first().is_some_and(|name| !name.is_empty())),
+            Method::Rds if self.security_groups.is_empty() => ("security_groups", false),
+            Method::Rds => ("instance", given(self.instance.as_ref()).is_some()),
         };
         (!there).then_some(field)
     }

@@ -5,7 +5,9 @@ use model::step_error::StepError;
 
 use super::evidence::Evidence;
 use super::input::{Input, Method, given};
+use super::isolate;
 use super::remote::{self, Ran};
+use crate::pg::target::Target;
 
 /// The fact that tells that a `command` without `verify` ended well.
 pub(super) const COMMAND: &str = "fence_command";
@@ -87,6 +89,7 @@ impl Input {
                 ]
             }
             Method::Command => vec![self.argv.clone()],
+            Method::Rds => Vec::new(),
         }
     }
 
@@ -104,14 +107,22 @@ impl Input {
                 .into_iter()
                 .filter_map(|argv| argv.first().map(String::as_str))
                 .collect(),
+            Method::Rds => Vec::new(),
         }
     }
 
     /// What it does, in words.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn deed(&self) -> String {
+        if self.method == Method::Rds {
+            let isolation = self.isolation();
+            return format!(
+                "shuts the server of `{}` in: puts {isolation}, and ends its sessions",
+                self.connection
+            );
+        }
         let stops: Vec<_> = self.stops().iter().map(|argv| argv.join(" ")).collect();
         let place = self.remote().map(|ssh| format!(" on `{}`", ssh.host)).unwrap_or_default();
-        format!("`{}`{place}", stops.join("`, `"))
+        format!("stops the server of `{}`: `{}`{place}", self.connection, stops.join("`, `"))
     }
 
     async fn ran(
@@ -131,8 +142,12 @@ impl Input {
     pub(super) async fn stop(
         &self,
         ctx: &StepContext,
+        old: &Target,
         evidence: &mut Evidence,
     ) -> Result<(), StepError> {
+        if self.method == Method::Rds {
+            return isolate::stop(self, ctx, old, evidence).await;
+        }
         let mut succeeded = true;
         for argv in self.stops() {
             let ran = self.ran(ctx, evidence, &argv).await?;
@@ -191,6 +206,7 @@ impl Input {
                 Ok(Verdict::Stopped(format!("`{}` ended well", self.argv.join(" "))))
             }
             Method::Command => Ok(Verdict::Unknown("the command did not end well".to_owned())),
+            Method::Rds => isolate::verdict(self, ctx, evidence).await,
         }
     }
 
@@ -227,6 +243,9 @@ impl Input {
         ctx: &StepContext,
         evidence: &mut Evidence,
     ) -> Result<Control, StepError> {
+        if self.method == Method::Rds {
+            return Ok(isolate::control(ctx));
+        }
         if self.method != Method::PgCtl {
             return Ok(Control::default());
         }

@@ -2,9 +2,11 @@
 
 mod evidence;
 mod input;
+mod isolate;
 mod look;
 mod method;
 mod remote;
+mod sessions;
 mod standby;
 
 use std::time::Duration;
@@ -14,7 +16,7 @@ use engine::step::{Observation, Step};
 use jiff::Timestamp;
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
-use model::footprint::{Footprint, Part};
+use model::footprint::{AwsUse, Footprint, Part};
 use model::step_error::{ErrorClass, StepError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,7 @@ use tokio::time::timeout;
 
 use self::evidence::Evidence;
 pub use self::input::Input;
-use self::input::{Require, given};
+use self::input::{Method, Require, given};
 use self::look::Look;
 use self::method::{Control, Verdict};
 use self::standby::Heard;
@@ -66,6 +68,10 @@ pub struct Output {
     timeline: Option<u32>,
     /// Its last WAL position: of the clean stop, or else as it was read before.
     last_lsn: Option<String>,
+    /// `rds`: the security groups that it was in before, to put it back when the failover is called
+    /// off.
+    #[serde(default)]
+    former_security_groups: Vec<String>,
     /// When the proof was complete.
     #[schemars(with = "String")]
     fenced_at: Timestamp,
@@ -221,7 +227,9 @@ enum Judgement {
 
 fn judge(input: &Input, found: &Found) -> Judgement {
     use Judgement::{Confirmed, Failed, Unknown};
-    if found.heard_since {
+    // An instance that is shut in goes on sending to its replica; one that runs may go on writing.
+    let shut_in = input.method == Method::Rds && matches!(found.verdict, Verdict::Stopped(_));
+    if found.heard_since && !shut_in {
         return Failed("the standby still hears of it".to_owned());
     }
     match (&found.look, &found.verdict) {
@@ -294,6 +302,7 @@ fn output(
         system_identifier: control.system_identifier.or(before.system_identifier),
         timeline: control.timeline.or(before.timeline),
         last_lsn: control.last_lsn.or(before.lsn),
+        former_security_groups: isolate::former(ctx),
         fenced_at: ctx.now(),
     }
 }
@@ -314,12 +323,16 @@ impl Step for Fence {
             .plays(Part::Fence)
             .writes_connection(&input.connection)
             .that_may_be_away()
-            .writes(format!("stops the server of `{}`: {}", input.connection, input.shown()));
+            .writes(input.deed());
         if let Some(standby) = given(input.standby.as_ref()) {
             footprint = footprint
                 .reads_connection(standby)
                 .that_may_be_away()
                 .reads(format!("whether `{standby}` hears of the old primary"));
+        }
+        if input.method == Method::Rds {
+            let actions = ["DescribeDBInstances", "ModifyDBInstance", "RebootDBInstance"];
+            footprint = footprint.aws(AwsUse::control("rds", input.region.as_deref(), &actions));
         }
         if let Some(ssh) = input.remote() {
             footprint = footprint.endpoint(ssh.host.clone());
@@ -339,6 +352,7 @@ impl Step for Fence {
             system_identifier: Some("7571234567890123456".to_owned()),
             timeline: Some(1),
             last_lsn: Some("0/3000148".to_owned()),
+            former_security_groups: Vec::new(),
             fenced_at: Timestamp::UNIX_EPOCH,
         }
     }
@@ -371,7 +385,7 @@ impl Step for Fence {
             was = earlier.unwrap_or_default();
         }
         ctx.record(FACT, &was).await?;
-        input.stop(ctx, &mut evidence).await?;
+        input.stop(ctx, &places.old, &mut evidence).await?;
         let wait = input.wait.duration();
         let found = find(input, ctx, &places, wait, &mut evidence).await?;
         let ended = match (judge(input, &found), given(input.accept_unreachable.as_ref())) {

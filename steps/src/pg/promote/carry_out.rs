@@ -29,7 +29,7 @@ const CALM_LOOKS: u32 = 15;
 
 /// A promotion about to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Announced {
+pub(crate) struct Announced {
     pub(super) system_identifier: String,
     /// The timeline of the standby; that of the new primary is the next.
     pub(super) timeline: u32,
@@ -45,7 +45,7 @@ pub(super) struct Announced {
 
 /// What a server is, seen from a promotion that was announced.
 #[derive(Debug)]
-pub(super) enum Seen {
+pub(crate) enum Seen {
     /// It is the primary it was to become.
     Promoted(Standing),
     /// It is a standby still, and the promotion goes on or may still begin.
@@ -63,7 +63,7 @@ impl Announced {
     }
 
     /// What the server is now.
-    pub(super) async fn seen(
+    pub(crate) async fn seen(
         &self,
         ctx: &StepContext,
         session: &Session,
@@ -93,7 +93,7 @@ impl Announced {
 }
 
 /// The server became something that this step did not announce.
-pub(super) fn foreign(connection: &str, why: &str) -> StepError {
+pub(crate) fn foreign(connection: &str, why: &str) -> StepError {
     let message = format!("the server of `{connection}` is not what was announced: {why}");
     StepError::needs_operator("RB0557", message).hint(
         "somebody promoted or replaced it: find out who, and which server has the newest data",

@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use model::step_error::StepError;
 use tokio_postgres::types::PgLsn;
 
-use super::Input;
 use super::standing::Standing;
+use super::terms::Terms;
 
 /// What is lost when a standby becomes the primary.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +39,7 @@ pub(super) fn loss(
     Loss { bytes, seconds }
 }
 
-impl Input {
+impl Terms<'_> {
     /// Refuses a loss that is more than allowed, or that nobody can tell.
     pub(super) fn check_loss(&self, loss: &Loss) -> Result<(), StepError> {
         let most = self.max_bytes.or(self.max_lag.is_none().then(Default::default));
@@ -86,6 +86,7 @@ impl Input {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::Input;
     use super::*;
 
     fn at(second: i64) -> Timestamp {
@@ -133,7 +134,7 @@ mod tests {
             (json!({"max_lag": "1h", "max_bytes": "1GiB"}), unknown, Some("RB0553")),
             (json!({"max_lag": "1h"}), nothing, Some("RB0553")),
         ] {
-            let refused = input(&keys).check_loss(&loss).err().map(|error| error.code);
+            let refused = input(&keys).terms().check_loss(&loss).err().map(|error| error.code);
             assert_eq!(refused.as_deref(), code, "{keys} {loss:?}");
         }
     }

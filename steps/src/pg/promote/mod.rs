@@ -4,6 +4,7 @@ mod carry_out;
 mod gate;
 mod proof;
 mod standing;
+mod terms;
 
 use std::time::Duration;
 
@@ -18,26 +19,17 @@ use model::step_error::{ErrorClass, StepError};
 use model::units::{ByteSize, Span};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::types::PgLsn;
 
-use self::carry_out::{Announced, Seen};
-use self::gate::{loss, written};
-use self::standing::{Standing, look};
+pub(crate) use self::carry_out::{Announced, Seen, foreign};
+use self::gate::loss;
+pub(crate) use self::standing::Standing;
+pub(crate) use self::terms::{Fence, Terms};
 use super::classify;
-use super::connection::{Session, connect_named, connect_pinned};
+use super::connection::{connect_named, connect_pinned};
 use super::target::Target;
 
 /// The fact that holds the output once the new primary was seen to write.
 const PROVED: &str = "proved";
-
-/// The old primary was stopped, or refuses writes.
-const CONFIRMED: &str = "confirmed";
-
-/// Nobody can reach the old primary, so that nobody can fence it.
-const UNREACHABLE: &str = "impossible_unreachable";
-
-/// While the standby streams, a commit that arrives within this time is one too many.
-const LISTEN: Duration = Duration::from_secs(1);
 
 /// Between two attempts at the proof when the server could not be asked.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -110,44 +102,31 @@ pub struct Input {
     timeout: Span,
 }
 
-/// What keeps the old primary from writing.
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Fence {
-    /// The outcome of `fence`: `confirmed` or `impossible_unreachable`.
-    outcome: String,
-    /// How that was proved, in a sentence.
-    proof: String,
-    /// Since when it commits nothing (RFC 3339 with a zone). Without it the loss counts until now.
-    #[schemars(with = "Option<String>")]
-    fenced_at: Option<Timestamp>,
-}
-
 /// The new primary.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Output {
     /// The cluster's system identifier, the same as before.
-    system_identifier: String,
+    pub(crate) system_identifier: String,
     /// Its timeline: one more than before.
-    timeline: u32,
+    pub(crate) timeline: u32,
     /// Where the old timeline ends.
-    promoted_lsn: Option<String>,
+    pub(crate) promoted_lsn: Option<String>,
     /// How far the old primary had written; nothing when nobody can tell.
-    written_lsn: Option<String>,
+    pub(crate) written_lsn: Option<String>,
     /// Bytes that the old primary had written and that are lost; nothing when nobody can tell.
-    lost_bytes: Option<u64>,
+    pub(crate) lost_bytes: Option<u64>,
     /// Seconds of commits that are lost, at most; nothing when no transaction was ever replayed.
-    lost_seconds: Option<f64>,
+    pub(crate) lost_seconds: Option<f64>,
     /// When the last transaction that it has was committed on the old primary.
     #[schemars(with = "Option<String>")]
-    recovery_point: Option<Timestamp>,
+    pub(crate) recovery_point: Option<Timestamp>,
     /// What kept the old primary from writing, or who accepted that nothing did and why.
-    covered_by: String,
+    pub(crate) covered_by: String,
     /// What proves that it writes.
-    proof: String,
+    pub(crate) proof: String,
     /// When it was proved to write, by the server's clock.
     #[schemars(with = "String")]
-    writable_at: Timestamp,
+    pub(crate) writable_at: Timestamp,
 }
 
 /// The step kind.
@@ -157,138 +136,19 @@ fn a_minute() -> Span {
     Duration::from_mins(1).into()
 }
 
-/// A text that says something.
-fn said(text: Option<&String>) -> Option<&str> {
-    text.map(|text| text.trim()).filter(|text| !text.is_empty())
-}
-
 impl Input {
-    /// What covers the promotion; an error when nothing does.
-    fn covered_by(&self) -> Result<String, StepError> {
-        let Some(fence) = &self.fence else {
-            let reason = said(self.without_fence.as_ref());
-            let why = || uncovered("neither `fence` nor a reason in `without_fence` is given");
-            return reason.map(|reason| format!("no fence, accepted: {reason}")).ok_or_else(why);
-        };
-        match (fence.outcome.as_str(), said(self.accept_unreachable.as_ref())) {
-            (CONFIRMED, _) => Ok(format!("fence confirmed: {}", fence.proof)),
-            (UNREACHABLE, Some(reason)) => {
-                Ok(format!("the old primary is unreachable ({}), accepted: {reason}", fence.proof))
-            }
-            (UNREACHABLE, None) => {
-                let why = format!(
-                    "nobody reaches the old primary ({}), and nobody accepted that it may still \
-                     write",
-                    fence.proof
-                );
-                Err(uncovered(&why))
-            }
-            (other, _) => Err(uncovered(&format!("the fence's outcome is `{other}`"))),
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            connection: &self.connection,
+            fence: self.fence.as_ref(),
+            without_fence: self.without_fence.as_ref(),
+            accept_unreachable: self.accept_unreachable.as_ref(),
+            max_bytes: self.max_bytes,
+            max_lag: self.max_lag,
+            expected_lsn: self.expected_lsn.as_ref(),
+            system_identifier: self.system_identifier.as_ref(),
         }
     }
-
-    fn expected(&self) -> Result<Option<PgLsn>, StepError> {
-        let Some(text) = said(self.expected_lsn.as_ref()) else { return Ok(None) };
-        let wrong = |_| StepError::permanent("RB0401", not_a_position(text));
-        text.parse().map(Some).map_err(wrong)
-    }
-
-    /// Since when the old primary commits nothing.
-    fn ended(&self, now: Timestamp) -> Timestamp {
-        self.fence.as_ref().and_then(|fence| fence.fenced_at).map_or(now, |at| at.min(now))
-    }
-
-    fn override_problem(&self) -> Option<InputProblem> {
-        match (&self.fence, &self.without_fence) {
-            (None, None) => Some(
-                InputProblem::at("fence", "neither `fence` nor `without_fence` is given")
-                    .help("fence the old primary, or say in `without_fence` why it cannot write"),
-            ),
-            (Some(_), Some(reason)) if !reason.trim().is_empty() => {
-                Some(InputProblem::at("without_fence", "`fence` is given as well"))
-            }
-            (Some(fence), _) if ![CONFIRMED, UNREACHABLE].contains(&fence.outcome.as_str()) => {
-                let message = format!("`{}` is no outcome of a fence", fence.outcome);
-                Some(
-                    InputProblem::at("fence", message)
-                        .help(format!("it is `{CONFIRMED}` or `{UNREACHABLE}`")),
-                )
-            }
-            _ => None,
-        }
-    }
-}
-
-fn not_a_position(text: &str) -> String {
-    format!("`{text}` is not a position in the WAL, such as `0/3000148`")
-}
-
-fn uncovered(why: &str) -> StepError {
-    StepError::permanent("RB0552", format!("nothing covers the promotion: {why}")).hint(
-        "two primaries lose data: fence the old one, or say in `accept_unreachable` or \
-         `without_fence` who accepts that it may write",
-    )
-}
-
-fn no_standby(input: &Input, why: &str) -> StepError {
-    let message = format!("the server of `{}` cannot be promoted: {why}", input.connection);
-    StepError::permanent("RB0525", message).hint("check the connection's host and port")
-}
-
-/// Refuses what is no standby of the cluster.
-fn check_identity(input: &Input, found: &Standing) -> Result<(), StepError> {
-    let own = &found.system_identifier;
-    if let Some(expected) = said(input.system_identifier.as_ref()).filter(|id| id != own) {
-        return Err(no_standby(input, &format!("it belongs to cluster {own}, not to {expected}")));
-    }
-    if !found.in_recovery {
-        let why = format!("it is not in recovery, but a primary on timeline {}", found.timeline);
-        return Err(no_standby(input, &why));
-    }
-    Ok(())
-}
-
-/// Refuses to promote beside a primary that goes on committing.
-async fn check_silence(ctx: &StepContext, session: &Session) -> Result<Standing, StepError> {
-    let before = look(session).await?;
-    if !before.streaming {
-        return Ok(before);
-    }
-    ctx.sleep(LISTEN).await?;
-    let after = look(session).await?;
-    if after.replayed_until > before.replayed_until {
-        return Err(uncovered("the old primary still commits, and the standby streams it"));
-    }
-    Ok(after)
-}
-
-/// Everything that must hold before anything happens; gives what is announced.
-async fn prepare(
-    input: &Input,
-    ctx: &StepContext,
-    session: &Session,
-) -> Result<Announced, StepError> {
-    check_identity(input, &look(session).await?)?;
-    let found = check_silence(ctx, session).await?;
-    check_identity(input, &found)?;
-    let (written, ended) = (written(input.expected()?, &found), input.ended(found.now));
-    let loss = loss(written, found.received, found.replayed_until, ended);
-    input.check_loss(&loss)?;
-    ctx.log(format!(
-        "standby on timeline {}, has everything up to {}; loss: {} bytes, {} seconds at most",
-        found.timeline,
-        found.received.map_or("nothing".to_owned(), |lsn| lsn.to_string()),
-        loss.bytes.map_or("unknown".to_owned(), |bytes| bytes.to_string()),
-        loss.seconds.map_or("unknown".to_owned(), |seconds| format!("{seconds:.1}")),
-    ));
-    Ok(Announced {
-        system_identifier: found.system_identifier,
-        timeline: found.timeline,
-        received: found.received.map(|lsn| lsn.to_string()),
-        replayed_until: found.replayed_until,
-        written: written.map(|lsn| lsn.to_string()),
-        ended,
-    })
 }
 
 /// Promotes, or takes up the promotion of an earlier attempt.
@@ -313,7 +173,7 @@ async fn promoted(
             Seen::Standby => {}
         }
     }
-    let announced = prepare(input, ctx, &session).await?;
+    let announced = input.terms().prepare(ctx, &session).await?;
     ctx.record(carry_out::FACT, &announced).await?;
     if ctx.cancel().is_cancelled() {
         return Err(StepError::cancelled());
@@ -324,7 +184,7 @@ async fn promoted(
 
 /// Proves that the new primary writes. The server may be busy yet: what is lost on the way is
 /// tried again, because a proof does no harm twice.
-async fn proved(ctx: &StepContext, target: &Target) -> Result<(), StepError> {
+pub(crate) async fn proved(ctx: &StepContext, target: &Target) -> Result<(), StepError> {
     for left in (0..PROOFS).rev() {
         match proof::writes(ctx, target).await {
             Err(error)
@@ -342,7 +202,8 @@ async fn proved(ctx: &StepContext, target: &Target) -> Result<(), StepError> {
     unreachable!("the last attempt settles it")
 }
 
-fn output(
+/// What is told of a promotion that was proved.
+pub(crate) fn output(
     announced: &Announced,
     found: &Standing,
     covered_by: String,
@@ -389,22 +250,14 @@ impl Step for Promote {
     type Output = Output;
 
     fn validate(input: &Input) -> Result<(), Vec<InputProblem>> {
-        let mut problems: Vec<_> = input.override_problem().into_iter().collect();
-        if let (Some(text), Err(_)) = (&input.expected_lsn, input.expected()) {
-            problems.push(InputProblem::at("expected_lsn", not_a_position(text)));
-        }
+        let problems = input.terms().problems();
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     fn footprint(input: &Input) -> Footprint {
         let Input { connection, .. } = input;
-        let bound = match (input.max_bytes, input.max_lag) {
-            (None, None) => "nothing may be lost".to_owned(),
-            (Some(bytes), None) => format!("at most {bytes} may be lost"),
-            (None, Some(span)) => format!("at most {span} of commits may be lost"),
-            (Some(bytes), Some(span)) => format!("at most {bytes} and {span} may be lost"),
-        };
-        let covered = input.covered_by().unwrap_or_else(|error| error.message);
+        let (terms, bound) = (input.terms(), input.terms().bound());
+        let covered = terms.covered_by().unwrap_or_else(|error| error.message);
         let footprint = Footprint::new(Effect::Irreversible, Repeat::Observable);
         let footprint =
             if input.fence.is_none() { footprint.plays(Part::Unfenced) } else { footprint };
@@ -440,7 +293,7 @@ impl Step for Promote {
         if ctx.cancel().is_cancelled() {
             return Err(StepError::cancelled());
         }
-        let covered_by = input.covered_by()?;
+        let covered_by = input.terms().covered_by()?;
         ctx.log(&covered_by);
         let target = Target::resolve(&ctx.connection(&input.connection).await?)?;
         let (announced, found) = promoted(input, ctx, &target).await?;

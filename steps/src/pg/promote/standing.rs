@@ -37,7 +37,7 @@ const SIGNAL: &str = "SELECT (pg_stat_file('promote', true)).modification IS NOT
 
 /// A server at one moment.
 #[derive(Debug, Clone)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     pub(super) in_recovery: bool,
     pub(super) system_identifier: String,
     pub(super) timeline: u32,
@@ -52,6 +52,13 @@ pub(super) struct Standing {
     pub(super) replayed_until: Option<Timestamp>,
     /// The server's clock.
     pub(super) now: Timestamp,
+}
+
+impl Standing {
+    /// The server's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.now
+    }
 }
 
 /// Looks at the server.
