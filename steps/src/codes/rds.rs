@@ -49,4 +49,44 @@ pub(super) const CODES: &[CodeInfo] = &[
         "The causes say each difference from `expect`.",
         "expect: {min_backup_retention: 7, max_restorable_age: 15m}",
     ),
+    CodeInfo::new(
+        "RB0677",
+        "a name is taken in RDS",
+        "There is an instance or a snapshot of that name, and its tags `runbook:run` and `runbook:step` do not say \
+         that this step made it. Nothing was made or changed. Take another name.",
+        "uses: rds.restore_snapshot, with: {instance: app-primary}",
+    ),
+    CodeInfo::new(
+        "RB0678",
+        "what RDS makes is not ready in time",
+        "An instance or a snapshot was asked for, and is not whole after `timeout`; or a deletion has not ended. It \
+         is looked at again, and nothing is asked for twice while that goes on.",
+        "uses: rds.create_replica, with: {timeout: 1m}",
+    ),
+    CodeInfo::new(
+        "RB0679",
+        "an instance cannot be restored to that moment",
+        "Its automated backups do not reach that far: they are about five minutes behind, and there are none \
+         without a retention period. Nothing was made.",
+        "uses: rds.restore_to_time, with: {time: \"2099-01-01T00:00:00Z\"}",
+    ),
+    CodeInfo::new(
+        "RB0684",
+        "an instance or a snapshot does not come to a status",
+        "It was waited for as long as `timeout` says, or it is in a status that it does not leave by itself.",
+        "uses: rds.wait, with: {instance: app-primary, status: stopped}",
+    ),
+    CodeInfo::new(
+        "RB0685",
+        "a snapshot is not whole",
+        "Only a snapshot whose status is `available` can be restored. Nothing was made.",
+        "a snapshot that is being taken",
+    ),
+    CodeInfo::new(
+        "RB0686",
+        "an instance is not deleted",
+        "`rds.delete_instance` takes back what the run made: the tag `runbook:run` says who made an instance. One \
+         that is protected or has replicas stays as well. Nothing was changed.",
+        "uses: rds.delete_instance, with: {instance: app-primary}",
+    ),
 ];
