@@ -171,6 +171,7 @@ mod tests {
         for status in ["failed", "incompatible-parameters", "storage-full"] {
             assert_eq!(seen(found(status, None)), Seen::Stuck(status.to_owned()));
         }
+        shown::case("RB0675", stuck("app-replica", "incompatible-parameters").told());
         let other = Instance { resource_id: "db-OTHER".to_owned(), ..Instance::example() };
         assert!(matches!(seen(other), Seen::Foreign(_)));
         assert!(matches!(asked().seen(None), Seen::Foreign(_)));
