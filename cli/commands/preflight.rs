@@ -1,5 +1,7 @@
 //! `runbook preflight`: the first stage of a run, and nothing after it.
 
+use std::sync::Arc;
+
 use engine::modes::{self, Start};
 use model::plan::Plan;
 
@@ -31,6 +33,7 @@ pub(crate) fn look(plan: Plan) -> Result<Vec<String>, Failure> {
         drill: false,
         tool: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let looking = modes::preflight_only(plan, start, &steps::probes::Looks);
+    let provider = Arc::new(steps::aws::secrets::Provider);
+    let looking = modes::preflight_only(plan, start, &steps::probes::Looks, provider);
     Ok(crate::act(looking)??)
 }

@@ -156,6 +156,7 @@ fn surroundings<'a>(
         registry: steps::REGISTRY,
         state,
         probes: Arc::new(steps::probes::Looks),
+        provider: Arc::new(steps::aws::secrets::Provider),
         approver,
         observers: vec![observer],
         cancels: Some(cancels),

@@ -22,6 +22,7 @@ use crate::orphans::Orphans;
 use crate::preflight::{Probes, preflight};
 use crate::redact::Redactor;
 use crate::registry::Registry;
+use crate::secrets::{SecretProvider, SecretReader};
 use crate::state_folder::StateFolder;
 use crate::{files, group, random, register, scope, session, staffing};
 
@@ -33,6 +34,8 @@ pub struct Surroundings<'a> {
     pub state: &'a StateFolder,
     /// Looks at servers and stores before anything is executed.
     pub probes: Arc<dyn Probes>,
+    /// Reads secrets that others keep.
+    pub provider: Arc<dyn SecretProvider>,
     /// Answers questions, when a person is there.
     pub approver: Option<Arc<dyn Approver>>,
     /// See everything, change nothing.
@@ -74,7 +77,8 @@ pub async fn run(
     let (run, redactor) = (created.run, Redactor::default());
     let shared = Arc::new(created.clone());
     staffing::check(&shared)?;
-    let checks = preflight(&shared, with.probes.as_ref(), &redactor).await?;
+    let reader = SecretReader::new(Arc::clone(&with.provider), redactor.clone());
+    let checks = preflight(&shared, with.probes.as_ref(), &reader).await?;
     with.state.prepare()?;
     let folder = with.state.run_folder(run);
     let (state, cancels) = (with.state, with.cancels.as_mut());
@@ -98,9 +102,11 @@ pub async fn preflight_only(
     plan: Plan,
     start: Start,
     probes: &dyn Probes,
+    provider: Arc<dyn SecretProvider>,
 ) -> Result<Vec<String>, EngineError> {
     let created = created(plan, start, Mode::Plan, &RealClock)?;
-    preflight(&Arc::new(created), probes, &Redactor::default()).await
+    let reader = SecretReader::new(provider, Redactor::default());
+    preflight(&Arc::new(created), probes, &reader).await
 }
 
 /// Takes a run over. What was running when its process died is observed first; a finished run
@@ -224,6 +230,7 @@ fn live(
     let clock: Arc<dyn Clock> = Arc::new(RealClock);
     let perform = Perform {
         registry: with.registry,
+        provider: with.provider,
         folder: folder.clone(),
         redactor: redactor.clone(),
         clock: Arc::clone(&clock),

@@ -17,8 +17,9 @@ use crate::error::{EngineError, Obstacle};
 use crate::redact::Redactor;
 use crate::rendering::Renderer;
 use crate::scope;
+use crate::secrets::SecretReader;
 use crate::settings::{ConnectionSettings, StoreSettings};
-use crate::{environment, process, secrets};
+use crate::{environment, process};
 
 /// A store with less room than this takes no backup.
 const LEAST_FREE: u64 = 64 << 20;
@@ -64,27 +65,27 @@ struct Findings {
 pub async fn preflight(
     created: &Arc<RunCreated>,
     probes: &dyn Probes,
-    redactor: &Redactor,
+    reader: &SecretReader,
 ) -> Result<Vec<String>, EngineError> {
     let mut findings = Findings { checks: Vec::new(), problems: Vec::new() };
     let runs = |step: &&PlanStep| may_run(step, &scope::first(created, step));
     let steps: Vec<&PlanStep> = created.plan.steps.iter().filter(runs).collect();
-    findings.secrets(&created.plan, &steps, redactor).await;
-    let servers = findings.connections(&steps, created, probes, redactor).await;
-    findings.stores(&steps, created, probes, redactor).await;
+    findings.secrets(created, &steps, reader).await;
+    let servers = findings.connections(&steps, created, probes, reader).await;
+    findings.stores(&steps, created, probes, reader).await;
     findings.tools(&created.plan, &steps, &servers).await;
-    findings.verdict(redactor)
+    findings.verdict(reader.redactor())
 }
 
 /// What renders a connection or a store, and the name that its part has for it.
 fn part_of<'a>(
     name: &'a str,
     created: &Arc<RunCreated>,
-    redactor: &Redactor,
+    reader: &SecretReader,
 ) -> (Renderer, &'a str) {
     let (part, name) =
         name.rsplit_once('.').map_or((None, name), |(part, name)| (Some(part), name));
-    (Renderer::settled(Arc::clone(created), part, redactor.clone()), name)
+    (Renderer::settled(Arc::clone(created), part, reader.clone()), name)
 }
 
 /// The run as it was while its runbook was checked.
@@ -129,13 +130,13 @@ async fn look(
     made: &Made<'_>,
     created: &Arc<RunCreated>,
     probes: &dyn Probes,
-    redactor: &Redactor,
+    reader: &SecretReader,
 ) -> Result<Option<ServerFacts>, StepError> {
-    let (renderer, own_name) = part_of(name, created, redactor);
+    let (renderer, own_name) = part_of(name, created, reader);
     let settings = renderer.connection(own_name).await?;
     if !made.is_empty() {
         // The plan names what it makes as it was checked: for a run of another id and start.
-        let (renderer, own_name) = part_of(name, &Arc::new(as_checked(created)?), redactor);
+        let (renderer, own_name) = part_of(name, &Arc::new(as_checked(created)?), reader);
         if made.has(&settings) || made.has(&renderer.connection(own_name).await?) {
             return Ok(None);
         }
@@ -175,10 +176,10 @@ fn may_run(step: &PlanStep, scope: &Value) -> bool {
 }
 
 impl Findings {
-    async fn secrets(&mut self, plan: &Plan, steps: &[&PlanStep], redactor: &Redactor) {
+    async fn secrets(&mut self, created: &RunCreated, steps: &[&PlanStep], reader: &SecretReader) {
         let names: BTreeSet<&String> = steps.iter().flat_map(|step| &step.secrets).collect();
         for name in names {
-            match secrets::read(plan, name, redactor).await {
+            match reader.read(created, name).await {
                 Ok(_) => self.checks.push(format!("secret `{name}` can be read")),
                 // No run exists yet that could be resumed.
                 Err(error) => self.refused("", &error.hint("set it, then run again")),
@@ -191,7 +192,7 @@ impl Findings {
         steps: &[&PlanStep],
         created: &Arc<RunCreated>,
         probes: &dyn Probes,
-        redactor: &Redactor,
+        reader: &SecretReader,
     ) -> BTreeMap<String, u32> {
         let uses = steps.iter().flat_map(|step| &step.footprint.connections);
         let names: BTreeSet<&String> = uses.map(|connection| &connection.name).collect();
@@ -202,7 +203,7 @@ impl Findings {
             uses.all(|connection| connection.name != *name || connection.may_be_away)
         };
         for name in names {
-            match look(name, &made, created, probes, redactor).await {
+            match look(name, &made, created, probes, reader).await {
                 Ok(None) => {
                     self.checks
                         .push(format!("connection `{name}`: the run makes what it leads to"));
@@ -214,7 +215,7 @@ impl Findings {
                     servers.insert(name.clone(), version / 10_000);
                 }
                 Err(error) if error.class == ErrorClass::Transient && copes(name) => {
-                    let why = redactor.text(&error.message);
+                    let why = reader.redactor().text(&error.message);
                     self.checks.push(format!("{why}; what uses it copes with that"));
                 }
                 Err(error) => self.refused("", &error),
@@ -228,12 +229,12 @@ impl Findings {
         steps: &[&PlanStep],
         created: &Arc<RunCreated>,
         probes: &dyn Probes,
-        redactor: &Redactor,
+        reader: &SecretReader,
     ) {
         let names: BTreeSet<&String> =
             steps.iter().flat_map(|step| &step.footprint.stores).collect();
         for name in names {
-            let (renderer, own_name) = part_of(name, created, redactor);
+            let (renderer, own_name) = part_of(name, created, reader);
             let facts = async { probes.store(&renderer.store(own_name).await?).await };
             match facts.await {
                 Ok(StoreFacts { free_bytes: Some(free) }) if free < LEAST_FREE => {

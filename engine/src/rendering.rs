@@ -15,16 +15,15 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::container::{self, Address};
-use crate::redact::Redactor;
 use crate::scope;
-use crate::secrets::{self, Secrets};
+use crate::secrets::{SecretReader, Secrets};
 use crate::settings::{ConnectionSettings, S3Settings, StoreKeys, StoreSettings};
 
 /// Renders for one attempt.
 #[derive(Clone)]
 pub struct Renderer {
     created: Arc<RunCreated>,
-    redactor: Redactor,
+    reader: SecretReader,
     /// The included runbook whose names it reads.
     part: Option<String>,
     scope: Value,
@@ -38,17 +37,17 @@ impl Renderer {
         created: Arc<RunCreated>,
         scope: Value,
         step: &PlanStep,
-        redactor: Redactor,
+        reader: SecretReader,
     ) -> Result<Self, StepError> {
-        let secrets = secrets::read_all(&created.plan, &step.secrets, &redactor).await?;
-        Ok(Self { created, redactor, part: step.scope.clone(), scope, secrets })
+        let secrets = reader.read_all(&created, &step.secrets).await?;
+        Ok(Self { created, reader, part: step.scope.clone(), scope, secrets })
     }
 
     /// Renders what a part of the plan is given before its first step; no secret is read yet.
-    pub fn settled(created: Arc<RunCreated>, part: Option<&str>, redactor: Redactor) -> Self {
+    pub fn settled(created: Arc<RunCreated>, part: Option<&str>, reader: SecretReader) -> Self {
         let scope = scope::settled(&created, part, None);
         let part = part.map(str::to_owned);
-        Self { created, redactor, part, scope, secrets: Secrets::new() }
+        Self { created, reader, part, scope, secrets: Secrets::new() }
     }
 
     /// The name in the plan of something that this part declares.
@@ -71,8 +70,8 @@ impl Renderer {
         let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
         let url = text("url");
         for password in url.as_deref().and_then(password_of).into_iter().chain(text("password")) {
-            self.redactor.add(&password);
-            self.redactor.add(&percent_decoded(&password));
+            self.reader.redactor().add(&password);
+            self.reader.redactor().add(&percent_decoded(&password));
         }
         let docker = text("docker");
         let container = match &docker {
@@ -126,7 +125,7 @@ impl Renderer {
         let identity = text("identity");
         for line in identity.iter().flat_map(|identity| identity.lines()) {
             if !line.is_empty() && !line.starts_with('#') {
-                self.redactor.add(line.trim());
+                self.reader.redactor().add(line.trim());
             }
         }
         Ok(Some(StoreKeys {
@@ -159,7 +158,7 @@ impl Renderer {
             let in_plan = self.qualified(&name);
             let secret = match self.secrets.get(&in_plan) {
                 Some(secret) => secret.clone(),
-                None => secrets::read(&self.created.plan, &in_plan, &self.redactor).await?,
+                None => self.reader.read(&self.created, &in_plan).await?,
             };
             secrets.insert(name, Value::String(secret.expose_secret().to_owned()));
         }

@@ -2,6 +2,7 @@
 //! resume needs nothing else; it never holds a secret.
 
 mod conduct;
+mod source;
 mod step;
 mod target;
 
@@ -17,6 +18,7 @@ use crate::units::Span;
 pub use conduct::{
     Concurrency, Contact, Group, OnConflict, Overlap, Review, Rollback, Schedule, ScheduledMode,
 };
+pub use source::{ManagedSecret, Parameter};
 pub use step::{Item, LeftOut, Milestone, Occasion, PlanStep, Retry, Role};
 pub use target::{Aws, Connection, Decrypt, Encrypt, LockMode, ObjectLock, SecretSource, Store};
 

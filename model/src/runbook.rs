@@ -24,6 +24,7 @@ mod safety;
 mod schedule;
 mod scope;
 mod sealing;
+mod source;
 mod step;
 mod store;
 mod trial;

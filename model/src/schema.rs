@@ -220,11 +220,41 @@ fn secret() -> Value {
     let mut schema = object(&SECRET, &[], |key| match key {
         "env" => text("an environment variable"),
         "file" => text("a file"),
+        "aws_ssm" => of_aws(
+            "a parameter of Systems Manager",
+            &[("name", "its name, with `:` and a number for another version than the newest")],
+        ),
+        "aws_secretsmanager" => of_aws(
+            "a secret of Secrets Manager",
+            &[
+                ("id", "its name or ARN"),
+                ("key", "the key of the JSON object that it is"),
+                ("stage", "the stage of another version than `AWSCURRENT`"),
+            ],
+        ),
         _ => json!({"type": "array", "minItems": 1, "items": {"type": "string"}}),
     });
     schema["minProperties"] = json!(1);
     schema["maxProperties"] = json!(1);
     schema
+}
+
+/// A secret on AWS: the first of its keys alone, or a mapping that says where it is as well.
+fn of_aws(what: &str, own: &[(&str, &str)]) -> Value {
+    let place = [
+        ("region", "the region that keeps it; without it, that of `aws`"),
+        ("profile", "profile of AWS whose credentials are used"),
+        ("endpoint_url", "where the service answers, when that is not AWS"),
+    ];
+    let keys = own.iter().chain(&place);
+    let properties: Map<_, _> = keys.map(|(key, what)| ((*key).to_owned(), text(what))).collect();
+    json!({
+        "description": what,
+        "anyOf": [{"type": "string", "minLength": 1}, {
+            "type": "object", "properties": properties, "required": [own[0].0],
+            "additionalProperties": false,
+        }],
+    })
 }
 
 fn connection(key: &str) -> Value {

@@ -24,6 +24,7 @@ use crate::orphans::{self, Orphans};
 use crate::redact::Redactor;
 use crate::registry::{DynStep, Registry};
 use crate::rendering::Renderer;
+use crate::secrets::{SecretProvider, SecretReader};
 use crate::step::Observation;
 
 /// After a limit passed, the attempt has this long to stop by itself.
@@ -39,6 +40,8 @@ pub struct Perform {
     pub registry: Registry,
     /// The run's folder: logs and scratch space.
     pub folder: PathBuf,
+    /// Reads secrets that others keep.
+    pub provider: Arc<dyn SecretProvider>,
     /// Masks what leaves a step.
     pub redactor: Redactor,
     /// The run's clock.
@@ -89,12 +92,9 @@ impl Perform {
     }
 
     async fn host(&self, job: &Job, log: StepLog) -> Result<AttemptHost, StepError> {
-        let renderer = Renderer::new(
-            Arc::clone(&job.created),
-            job.scope.clone(),
-            &job.step,
-            self.redactor.clone(),
-        );
+        let reader = SecretReader::new(Arc::clone(&self.provider), self.redactor.clone());
+        let (created, scope) = (Arc::clone(&job.created), job.scope.clone());
+        let renderer = Renderer::new(created, scope, &job.step, reader);
         let scratch = self.folder.join("scratch").join(format!("{}.{}", job.step.id, job.attempt));
         let (redactor, clock) = (self.redactor.clone(), Arc::clone(&self.clock));
         Ok(AttemptHost::new(job, renderer.await?, redactor, clock, scratch, log))

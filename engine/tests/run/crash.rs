@@ -132,6 +132,7 @@ fn parts(folder: &Path, left: usize) -> (Parts, SharedRecords) {
     let inner = MemoryJournal::default();
     let (records, redactor) = (inner.shared(), Redactor::default());
     let perform = Perform {
+        provider: Arc::new(Kept),
         registry: REGISTRY,
         folder: folder.to_owned(),
         redactor: redactor.clone(),

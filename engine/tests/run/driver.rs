@@ -432,7 +432,7 @@ impl Approver for Removes {
     }
 }
 
-fn all_text(folder: &std::path::Path) -> String {
+pub(crate) fn all_text(folder: &std::path::Path) -> String {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| {

@@ -11,6 +11,7 @@ use engine::modes::{self, Start, Surroundings};
 use engine::orphans::Orphans;
 use engine::preflight::{Probes, ServerFacts, StoreFacts};
 use engine::registry::{DynStep, Registry, Typed};
+use engine::secrets::SecretProvider;
 use engine::settings::{ConnectionSettings, StoreSettings};
 use engine::state_folder::StateFolder;
 use engine::step::{Observation, Step};
@@ -19,7 +20,7 @@ use model::effect::{Effect, Repeat};
 use model::footprint::Footprint;
 use model::ids::{RunId, StepId};
 use model::journal::Record;
-use model::plan::{Occasion, Plan, PlanStep, Role};
+use model::plan::{ManagedSecret, Occasion, Parameter, Plan, PlanStep, Role};
 use model::run::event::Event;
 use model::run::stage::Reopening;
 use model::run::state::RunStatus;
@@ -27,6 +28,7 @@ use model::secret::SecretText;
 use model::step_error::StepError;
 use model::units::Span;
 use schemars::JsonSchema;
+use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -137,6 +139,33 @@ static KINDS: &[&dyn DynStep] = &[&Typed::<Act>::new()];
 
 pub(crate) const REGISTRY: Registry = Registry(KINDS);
 
+/// Whoever keeps secrets elsewhere: each is its own name, and where it was asked for.
+pub(crate) struct Kept;
+
+impl SecretProvider for Kept {
+    fn parameter<'a>(
+        &'a self,
+        asked: &'a Parameter,
+    ) -> HostFuture<'a, Result<SecretString, StepError>> {
+        let kept = match asked.name.as_str() {
+            "/absent" => Err(StepError::permanent("RB0665", "ParameterNotFound")),
+            "/empty" => Ok(SecretString::default()),
+            name => {
+                Ok(format!("{name}@{}", asked.place.region.as_deref().unwrap_or("nowhere")).into())
+            }
+        };
+        Box::pin(std::future::ready(kept))
+    }
+
+    fn managed<'a>(
+        &'a self,
+        asked: &'a ManagedSecret,
+    ) -> HostFuture<'a, Result<SecretString, StepError>> {
+        let throttled = StepError::transient("RB0667", format!("Throttling: {}", asked.id));
+        Box::pin(std::future::ready(Err(throttled)))
+    }
+}
+
 /// Servers and stores that are always there.
 pub(crate) struct AllThere;
 
@@ -207,6 +236,7 @@ impl Ground {
             registry: REGISTRY,
             state: &self.state,
             probes: Arc::new(AllThere),
+            provider: Arc::new(Kept),
             approver: None,
             observers: Vec::new(),
             cancels: None,

@@ -6,6 +6,7 @@ mod crash;
 mod driver;
 mod ground;
 mod groups;
+mod kept;
 mod said;
 mod stages;
 mod time;

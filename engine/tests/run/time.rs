@@ -47,6 +47,7 @@ impl Clock for Sleeper {
 fn parts(folder: PathBuf, clock: Arc<dyn Clock>, journal: MemoryJournal, lock: Lock) -> Parts {
     let redactor = Redactor::default();
     let perform = Perform {
+        provider: Arc::new(Kept),
         registry: REGISTRY,
         folder: folder.clone(),
         redactor: redactor.clone(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::source::{ManagedSecret, Parameter};
+
 /// Where a secret is read from, each time a step that uses it starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -12,6 +14,10 @@ pub enum SecretSource {
     File(String),
     /// The standard output of a command, one trailing newline removed.
     Command(Vec<String>),
+    /// A parameter of Systems Manager.
+    AwsSsm(Parameter),
+    /// A secret of Secrets Manager.
+    AwsSecretsmanager(ManagedSecret),
 }
 
 /// A named PostgreSQL target. Text fields may hold templates over params, vars, run and secrets.

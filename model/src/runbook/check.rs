@@ -15,7 +15,7 @@ use super::outputs::{evaluated, may_be_missing, missing, outputs_are_known};
 use super::scope::{Scope, parsed};
 use super::step::{Spanned, Step};
 use super::trial::{Trial, place_of, trial};
-use super::{Runbook, conduct, region, safety};
+use super::{Runbook, conduct, region, safety, source};
 use crate::catalog::Catalog;
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
@@ -42,6 +42,7 @@ pub(super) fn examine(
         names.enter(number, None);
         scopes.push(Scope::new(&mut names, &part.bound, problems));
         target_secrets.push(targets(&mut names, problems));
+        source::check(&mut names, problems);
     }
     region::targets(expansion, &scopes, problems);
     names.enter(0, None);

@@ -9,12 +9,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::fields::{Fields, Keys, of_type};
-use super::{Header, Param, Runbook, conduct, drill, handlers, param, step, store};
+use super::{Header, Param, Runbook, conduct, drill, handlers, param, source, step, store};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
 use crate::node_de;
-use crate::plan::{Aws, Connection, Objectives, SecretSource, Store};
+use crate::plan::{Aws, Connection, Objectives, Store};
 use crate::suggest;
 use crate::template::is_template;
 use crate::units::Span;
@@ -68,8 +68,8 @@ pub(crate) const DEFAULTS: Keys =
     Keys { what: "`defaults`", known: &["retry", "stall_timeout"], later: &[] };
 pub(crate) const SECRET: Keys = Keys {
     what: "a secret",
-    known: &["env", "file", "command"],
-    later: &["aws_ssm", "aws_secretsmanager"],
+    known: &["env", "file", "command", "aws_ssm", "aws_secretsmanager"],
+    later: &[],
 };
 pub(crate) const CONNECTION: Keys = Keys {
     what: "a connection",
@@ -121,7 +121,9 @@ pub(super) fn runbook(text: &str, root: &Node, problems: &mut Vec<Diagnostic>) -
         inclusions: std::collections::HashMap::new(),
         header: header(&fields, problems),
         params: named(&fields, "params", &mut broken, problems, Param::read),
-        secrets: named(&fields, "secrets", &mut broken, problems, secret),
+        secrets: named(&fields, "secrets", &mut broken, problems, |node, problems| {
+            source::read(node, aws.as_ref(), problems)
+        }),
         vars: named(&fields, "vars", &mut broken, problems, |_, _| Some(())),
         connections: connections(&fields, &mut broken, problems),
         stores: stores(&fields, aws.as_ref(), &mut broken, problems),
@@ -277,10 +279,6 @@ pub(super) fn one<T: DeserializeOwned>(
         return None;
     }
     node_de::read(node).map_err(|error| problems.push(of_type(error))).ok()
-}
-
-fn secret(node: &Node, problems: &mut Vec<Diagnostic>) -> Option<SecretSource> {
-    one(node, &SECRET, problems)
 }
 
 /// A connection; its other parts take precedence over those of its `url`.

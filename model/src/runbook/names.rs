@@ -29,6 +29,8 @@ pub(super) enum Place<'a> {
     Var(&'a str),
     /// A connection or a store: no steps.
     Target,
+    /// Where a secret is read from: no steps, and no other secret.
+    Source,
     /// `with` of a step, in a field that may hold secrets.
     SecretField,
     /// `with` of a step.
@@ -209,9 +211,9 @@ impl<'a> Names<'a> {
         at: SourceSpan,
         place: Place<'_>,
     ) -> Result<(), Box<Diagnostic>> {
-        if matches!(place, Place::Var(_) | Place::Target) {
+        if matches!(place, Place::Var(_) | Place::Target | Place::Source) {
             let problem = Diagnostic::error(code::UNDEFINED, at, "`steps` cannot be read here");
-            let why = "vars, connections and stores are settled before the first step";
+            let why = "vars, secrets, connections and stores are settled before the first step";
             return Err(Box::new(problem.why(why)));
         }
         let path = &reference.path;

@@ -81,14 +81,24 @@ pub(super) fn read(
     if let Some(aws) = aws.map(|aws| &aws.value)
         && may_be_on_s3(&store.url)
     {
-        let fill = |own: &mut Option<String>, other: &Option<String>| {
-            *own = own.take().or_else(|| other.clone());
-        };
         fill(&mut store.region, &aws.region);
         fill(&mut store.profile, &aws.profile);
         fill(&mut store.endpoint_url, &aws.endpoint_url);
     }
     Some(store)
+}
+
+impl Aws {
+    /// What it does not say itself comes from `other`.
+    pub(super) fn take_over(&mut self, other: &Self) {
+        fill(&mut self.region, &other.region);
+        fill(&mut self.profile, &other.profile);
+        fill(&mut self.endpoint_url, &other.endpoint_url);
+    }
+}
+
+fn fill(own: &mut Option<String>, other: &Option<String>) {
+    *own = own.take().or_else(|| other.clone());
 }
 
 /// Whether the store lies on S3, or may do so when its parameters are known.
@@ -136,7 +146,8 @@ fn only_on_s3(store: &Node, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn endpoint(node: &Node, problems: &mut Vec<Diagnostic>) {
+/// Checks `endpoint_url` of a mapping, where it has one.
+pub(super) fn endpoint(node: &Node, problems: &mut Vec<Diagnostic>) {
     let Some((url, node)) = literal(node, "endpoint_url") else { return };
     let host = ["https://", "http://"].iter().find_map(|scheme| url.strip_prefix(scheme));
     if host.is_none_or(|host| host.is_empty() || host.starts_with('/') || host.contains('@')) {

@@ -8,7 +8,7 @@ use shown::case;
 use crate::common::{Aws, attempt, host, observe, refusal, run, with_keys};
 use crate::proxy::Fate;
 
-const WEST: &str = "us-west-2";
+pub(crate) const WEST: &str = "us-west-2";
 const PARAMETER: &str = "ssm.put_parameter";
 const SECRET: &str = "secrets.put";
 
@@ -16,7 +16,7 @@ const SECRET: &str = "secrets.put";
 const CANARY: &str = "canary-7f3a91";
 
 impl Aws {
-    fn json(&self, region: &str, target: &str, body: &Value) -> Value {
+    pub(crate) fn json(&self, region: &str, target: &str, body: &Value) -> Value {
         let service = if target.starts_with("AmazonSSM") { "ssm" } else { "secretsmanager" };
         let told = self.ask(region, service, "POST", &format!("/ {target}"), &body.to_string());
         serde_json::from_str(&told).unwrap_or_default()
@@ -28,7 +28,7 @@ impl Aws {
         self.json(WEST, "AmazonSSM.GetParameters", &with)["Parameters"][0].clone()
     }
 
-    fn put_parameter(&self, name: &str, kind: &str, value: &str) {
+    pub(crate) fn put_parameter(&self, name: &str, kind: &str, value: &str) {
         let with = json!({"Name": name, "Type": kind, "Value": value, "Overwrite": true});
         self.json(WEST, "AmazonSSM.PutParameter", &with);
     }

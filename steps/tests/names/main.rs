@@ -7,6 +7,7 @@ mod common;
 #[expect(dead_code, reason = "another test has servers that keep silent")]
 mod dns_server;
 mod keep;
+mod provider;
 mod proxy;
 mod update;
 mod wait;
