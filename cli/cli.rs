@@ -2,6 +2,7 @@
 
 mod archive;
 mod discover;
+mod lab;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ use crate::completing;
 
 pub(crate) use archive::{Archive, ArchiveFetch, ArchivePush};
 pub(crate) use discover::{Completions, Explain, Graph, GraphFormat, Init, Man, Steps};
+pub(crate) use lab::{Lab, LabDisaster, LabPlace, LabStatus, LabUp};
 
 const EXIT_STATUS: &str = "\
 Exit status: 0 done · 1 run failed · 2 invalid usage or runbook (nothing was executed)
@@ -138,6 +140,10 @@ pub(crate) enum Command {
     /// Archive WAL and give it back, called by the server.
     #[command(subcommand)]
     Archive(Archive),
+    /// A laboratory on loopback to rehearse disasters in: two regions of a small AWS, with
+    /// PostgreSQL and an application.
+    #[command(subcommand)]
+    Lab(Lab),
     /// List the step kinds, or show one with its inputs, outputs and an example.
     #[command(after_help = "Example:\n  runbook steps pg.dump")]
     Steps(Steps),

@@ -96,6 +96,36 @@ const OWN: &[CodeInfo] = &[
         "runbook run dr-failover.yaml --incident-at 2099-01-01T00:00:00Z",
     ),
     CodeInfo::new(
+        "RB0915",
+        "no laboratory is up",
+        "The folder holds no laboratory. `runbook lab up` starts one; `--dir` or `RUNBOOK_LAB` names its folder.",
+        "runbook lab status --dir /no/such/folder",
+    ),
+    CodeInfo::new(
+        "RB0916",
+        "a laboratory is up already",
+        "A folder holds one laboratory. `runbook lab env` prints its environment, `runbook lab down` ends it.",
+        "runbook lab up; runbook lab up",
+    ),
+    CodeInfo::new(
+        "RB0917",
+        "the laboratory has crashed",
+        "The process that held the laboratory is gone, or does not answer. `runbook lab down` removes what it left.",
+        "runbook lab status",
+    ),
+    CodeInfo::new(
+        "RB0918",
+        "the laboratory could not start",
+        "It needs the programs of a PostgreSQL server and a folder that holds nothing of somebody else's.",
+        "runbook lab up --dir /etc",
+    ),
+    CodeInfo::new(
+        "RB0919",
+        "the laboratory does not do that",
+        "A disaster could not begin or end: the region or the span is not one of the laboratory's.",
+        "runbook lab disaster region --region eu-central-1",
+    ),
+    CodeInfo::new(
         "RB0960",
         "which database is not said",
         "`runbook init` needs a variable with the database's URL, or at least its name.",

@@ -8,6 +8,7 @@ pub(crate) mod completions;
 pub(crate) mod explain;
 pub(crate) mod graph;
 pub(crate) mod init;
+pub(crate) mod lab;
 pub(crate) mod logs;
 pub(crate) mod man;
 pub(crate) mod plan;

@@ -70,6 +70,7 @@ fn dispatch(command: Command, settings: &Settings) -> Result<Exit, Failure> {
         Command::Backups(Backups::Show(args)) => act(commands::backups::show(&args))?,
         Command::Archive(Archive::Push(args)) => act(commands::archive::push(&args)),
         Command::Archive(Archive::Fetch(args)) => act(commands::archive::fetch(&args)),
+        Command::Lab(command) => commands::lab::lab(command),
         Command::Steps(args) => commands::steps::steps(&args),
         Command::Graph(args) => commands::graph::graph(&args, settings),
         Command::Schema => Ok(commands::schema::schema()),

@@ -19,6 +19,7 @@ pub mod route;
 pub mod s3;
 pub mod sample;
 pub mod sink;
+pub mod site;
 pub mod sshd;
 pub mod supabase;
 pub mod wire;

@@ -21,6 +21,7 @@ mod faults;
 mod fence;
 mod ground;
 mod kill;
+mod lab;
 mod output;
 mod parallel;
 mod people;
