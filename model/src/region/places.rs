@@ -83,10 +83,17 @@ impl Places {
 }
 
 /// The service that gives a secret, if one does.
-fn vault(source: &SecretSource, _fill: Fill<'_>) -> Option<Vault> {
-    match source {
-        SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) => None,
-    }
+fn vault(source: &SecretSource, fill: Fill<'_>) -> Option<Vault> {
+    let (service, action, place) = match source {
+        SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) => return None,
+        SecretSource::AwsSsm(parameter) => ("ssm", "ssm:GetParameter", &parameter.place),
+        SecretSource::AwsSecretsmanager(secret) => {
+            ("secretsmanager", "secretsmanager:GetSecretValue", &secret.place)
+        }
+    };
+    let filled = |text: &Option<String>| fill(text.as_ref()?).filter(|text| !text.is_empty());
+    let (region, endpoint) = (filled(&place.region), filled(&place.endpoint_url));
+    Some(Vault { service, action, region, endpoint })
 }
 
 /// Whether a URL or a host leads to this machine.
