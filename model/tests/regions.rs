@@ -69,6 +69,8 @@ fn a_step_needs_the_regions_of_all_that_it_touches() {
         all("uses: fake.cloud, with: {service: route53, region: us-west-2}"),
         ["route53 us-east-1 route53.amazonaws.com route53:Describe"]
     );
+    let china = all("uses: fake.cloud, with: {service: route53, region: cn-north-1}");
+    assert!(china[0].starts_with("route53 cn-northwest-1 "), "{china:?}");
     assert_eq!(
         all("uses: fake.dump, with: {connection: old, store: near}"),
         [

@@ -11,7 +11,15 @@ use crate::plan::PlanStep;
 /// Services that are the same from everywhere; what changes them answers in one region alone.
 /// <https://docs.aws.amazon.com/whitepapers/latest/aws-fault-isolation-boundaries/global-services.html>
 const OF_THE_WORLD: &[&str] = &["route53", "iam", "cloudfront", "organizations"];
-const THEIR_CONTROL: &str = "us-east-1";
+
+/// Where what changes them answers, in the partition of a region.
+fn home(region: Option<&str>) -> &'static str {
+    match region.unwrap_or_default() {
+        region if region.starts_with("cn-") => "cn-northwest-1",
+        region if region.starts_with("us-gov-") => "us-gov-west-1",
+        _ => "us-east-1",
+    }
+}
 
 /// Whether a service has no region of its own.
 pub fn is_of_the_world(service: &str) -> bool {
@@ -109,7 +117,7 @@ impl Places {
 fn of_aws(asked: &AwsUse, endpoint: Option<&str>) -> RegionUse {
     let AwsUse { service, region, plane, actions } = asked;
     let region = match (is_of_the_world(service), plane) {
-        (true, Plane::Control) => Some(THEIR_CONTROL.to_owned()),
+        (true, Plane::Control) => Some(home(region.as_deref()).to_owned()),
         (true, Plane::Data) => None,
         (false, _) => region.clone(),
     };
