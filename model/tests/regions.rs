@@ -141,6 +141,33 @@ fn what_only_the_environment_tells_is_said() {
     assert_eq!((found.by_environment.as_slice(), ids(&found)), (&["a".to_owned()][..], vec!["b"]));
 }
 
+#[test]
+fn a_secret_that_aws_keeps_is_needed_where_it_is_kept() {
+    let text = "version: 1
+name: test
+aws: {region: us-east-1}
+secrets:
+  url: {aws_ssm: {name: /app/url, region: us-west-2}}
+  key: {aws_secretsmanager: {id: \"arn:aws:secretsmanager:eu-west-1:123456789012:secret:app\"}}
+connections:
+  db: {url: \"{{ secrets.url }}\", password: \"{{ secrets.key }}\", protected: false}
+steps:
+  - {id: a, uses: fake.drop, with: {connection: db}}
+";
+    let checked = Runbook::check(text, &Kinds);
+    let source = Source { file: String::new(), sha256: String::new() };
+    let runbook = checked.runbook.expect("the runbook is sound");
+    let plan = runbook.plan(&Kinds, &IndexMap::new(), source).unwrap();
+    let needs: Vec<String> = preview(&plan).steps[0].regions.iter().map(told).collect();
+    assert_eq!(
+        needs,
+        [
+            "secret `url` us-west-2 ssm.us-west-2.amazonaws.com ssm:GetParameter",
+            "secret `key` eu-west-1 secretsmanager.eu-west-1.amazonaws.com secretsmanager:GetSecretValue"
+        ]
+    );
+}
+
 fn warned(steps: &str) -> Vec<String> {
     let checked = checked(steps);
     let (ours, others): (Vec<_>, Vec<_>) =

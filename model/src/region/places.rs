@@ -84,16 +84,24 @@ impl Places {
 
 /// The service that gives a secret, if one does.
 fn vault(source: &SecretSource, fill: Fill<'_>) -> Option<Vault> {
-    let (service, action, place) = match source {
+    let (service, action, id, place) = match source {
         SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Command(_) => return None,
-        SecretSource::AwsSsm(parameter) => ("ssm", "ssm:GetParameter", &parameter.place),
-        SecretSource::AwsSecretsmanager(secret) => {
-            ("secretsmanager", "secretsmanager:GetSecretValue", &secret.place)
+        SecretSource::AwsSsm(one) => ("ssm", "ssm:GetParameter", &one.name, &one.place),
+        SecretSource::AwsSecretsmanager(one) => {
+            ("secretsmanager", "secretsmanager:GetSecretValue", &one.id, &one.place)
         }
     };
     let filled = |text: &Option<String>| fill(text.as_ref()?).filter(|text| !text.is_empty());
-    let (region, endpoint) = (filled(&place.region), filled(&place.endpoint_url));
-    Some(Vault { service, action, region, endpoint })
+    let endpoint = filled(&place.endpoint_url);
+    let told = || endpoint.as_deref().and_then(named_in);
+    let region = fill(id).and_then(|id| of_arn(&id)).or_else(|| filled(&place.region));
+    Some(Vault { service, action, region: region.or_else(told), endpoint })
+}
+
+/// The region that an ARN names: `arn:aws:secretsmanager:us-west-2:123456789012:secret:app`.
+fn of_arn(id: &str) -> Option<String> {
+    let region = id.strip_prefix("arn:")?.split(':').nth(2)?;
+    (!region.is_empty()).then(|| region.to_owned())
 }
 
 /// Whether a URL or a host leads to this machine.
