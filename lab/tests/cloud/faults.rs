@@ -105,7 +105,10 @@ fn a_crashed_primary_leaves_its_region() {
     assert!(sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").is_err());
     assert_eq!(described(&cloud, PRIMARY_REGION, PRIMARY)["DBInstanceStatus"], "available");
     world.end(FaultKind::PrimaryCrash).unwrap();
-    assert_eq!(sql(&cloud, PRIMARY_REGION, PRIMARY, "select 1").as_deref(), Ok("1"));
+    sql(&cloud, PRIMARY_REGION, PRIMARY, "create table back as select 1").unwrap();
+    until("its replica follows again", || {
+        sql(&cloud, REPLICA_REGION, REPLICA, "select * from back").as_deref() == Ok("1")
+    });
 }
 
 #[test]

@@ -28,6 +28,11 @@ fn bare() -> Cloud {
     CloudOptions::new().without_databases().start().unwrap()
 }
 
+/// The words of a command line.
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
 /// The status of an instance, past every client.
 fn status(cloud: &Cloud, region: &str, id: &str) -> String {
     let seen = cloud.world().instances().into_iter();

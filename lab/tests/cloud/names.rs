@@ -4,7 +4,7 @@ use lab::cloud::{ACCOUNT, FaultKind, PRIMARY_REGION, REPLICA_REGION, ZONE_ID};
 use serde_json::{Value, json};
 
 use crate::client::{aws, aws_as};
-use crate::{bare, until};
+use crate::{bare, until, words};
 
 fn change(action: &str, name: &str, kind: &str, value: &str) -> String {
     let set = json!({"Name": name, "Type": kind, "TTL": 5, "ResourceRecords": [{"Value": value}]});
@@ -129,15 +129,8 @@ fn secrets_have_stages_and_a_repeated_request_makes_no_second_version() {
     let first = first["VersionId"].as_str().unwrap().to_owned();
     let token = "11111111-2222-3333-4444-555555555555";
     let put = |value: &str| {
-        ask(&[
-            "put-secret-value",
-            "--secret-id",
-            "app",
-            "--secret-string",
-            value,
-            "--client-request-token",
-            token,
-        ])
+        let line = words("put-secret-value --secret-id app --client-request-token");
+        ask(&[line.as_slice(), &[token, "--secret-string", value]].concat())
     };
     assert_eq!(put("two").unwrap()["VersionId"], token);
     assert_eq!(put("two").unwrap()["VersionId"], token);
@@ -149,18 +142,9 @@ fn secrets_have_stages_and_a_repeated_request_makes_no_second_version() {
         ask(&words).unwrap()["SecretString"].clone()
     };
     assert_eq!((get("AWSCURRENT"), get("AWSPREVIOUS")), (json!("two"), json!("one")));
-    ask(&[
-        "update-secret-version-stage",
-        "--secret-id",
-        "app",
-        "--version-stage",
-        "AWSCURRENT",
-        "--remove-from-version-id",
-        token,
-        "--move-to-version-id",
-        &first,
-    ])
-    .unwrap();
+    let back = words("update-secret-version-stage --secret-id app --version-stage AWSCURRENT");
+    let versions = ["--remove-from-version-id", token, "--move-to-version-id", &first];
+    ask(&[back.as_slice(), &versions].concat()).unwrap();
     assert_eq!((get("AWSCURRENT"), get("AWSPREVIOUS")), (json!("one"), json!("two")));
     let described = ask(&["describe-secret", "--secret-id", "app"]).unwrap();
     assert_eq!(described["VersionIdsToStages"][&first], json!(["AWSCURRENT"]));

@@ -1,10 +1,10 @@
 //! New instances from snapshots and from moments, whose rows say that they are what they claim.
 
-use lab::cloud::{Cloud, PRIMARY, PRIMARY_REGION, REPLICA, REPLICA_REGION};
+use lab::cloud::{Cloud, FaultKind, PRIMARY, PRIMARY_REGION, REPLICA, REPLICA_REGION};
 use serde_json::{Value, json};
 
 use crate::client::{aws, described, sql};
-use crate::{cloud, status, until};
+use crate::{cloud, status, until, words};
 
 fn available(cloud: &Cloud, id: &str) {
     until(&format!("`{id}` is available"), || {
@@ -22,25 +22,16 @@ fn primary(cloud: &Cloud, text: &str) -> String {
 fn a_snapshot_is_restored_as_it_was_into_default_groups() {
     let cloud = cloud();
     primary(&cloud, "create table t as select 1 as a");
-    let take = [
-        "rds",
-        "create-db-snapshot",
-        "--db-instance-identifier",
-        PRIMARY,
-        "--db-snapshot-identifier",
-        "one",
-    ];
+    let take = words(
+        "rds create-db-snapshot --db-instance-identifier app-primary --db-snapshot-identifier one",
+    );
     let told = aws(&cloud, PRIMARY_REGION, &take).unwrap();
     assert_eq!(told["DBSnapshot"]["Status"], "creating");
-    let restore = [
-        "rds",
-        "restore-db-instance-from-db-snapshot",
-        "--db-instance-identifier",
-        "restored",
-        "--db-snapshot-identifier",
-        "one",
-    ];
-    let list = ["rds", "describe-db-snapshots", "--db-snapshot-identifier", "one"];
+    let restore = words(
+        "rds restore-db-instance-from-db-snapshot --db-instance-identifier restored \
+         --db-snapshot-identifier one",
+    );
+    let list = words("rds describe-db-snapshots --db-snapshot-identifier one");
     until("the snapshot is there", || {
         aws(&cloud, PRIMARY_REGION, &list).unwrap()["DBSnapshots"][0]["Status"] == "available"
     });
@@ -55,13 +46,11 @@ fn a_snapshot_is_restored_as_it_was_into_default_groups() {
     assert_eq!(primary(&cloud, rows), "2");
     let restored = described(&cloud, PRIMARY_REGION, "restored");
     assert_eq!(restored["VpcSecurityGroups"][0]["VpcSecurityGroupId"], "sg-default");
-    assert_ne!(
-        restored["DbiResourceId"],
-        described(&cloud, PRIMARY_REGION, PRIMARY)["DbiResourceId"]
-    );
+    let original = described(&cloud, PRIMARY_REGION, PRIMARY);
+    assert_ne!(restored["DbiResourceId"], original["DbiResourceId"]);
     let again = aws(&cloud, PRIMARY_REGION, &take).unwrap_err();
     assert!(again.contains("(DBSnapshotAlreadyExists)"), "{again}");
-    let absent = [&list[..3], &["none"]].concat();
+    let absent = words("rds describe-db-snapshots --db-snapshot-identifier none");
     let absent = aws(&cloud, PRIMARY_REGION, &absent).unwrap_err();
     assert!(absent.contains("(DBSnapshotNotFound)"), "{absent}");
 }
@@ -124,4 +113,22 @@ fn an_instance_is_brought_back_to_a_moment_and_no_further() {
     let actions: Vec<_> = cloud.world().effects_of("Created").into_iter().collect();
     assert_eq!(actions.len(), 2);
     assert_eq!(json!(actions[0].detail), json!({}));
+}
+
+#[test]
+fn a_dead_primary_is_restored_with_all_that_was_committed() {
+    let cloud = cloud();
+    restorable(&cloud, &primary(&cloud, NOW));
+    primary(&cloud, "create table t as select 1 as a");
+    let moment = primary(&cloud, NOW);
+    restorable(&cloud, &moment);
+    primary(&cloud, "insert into t values (2)");
+    cloud.world().begin(FaultKind::PrimaryCrash.fault()).unwrap();
+    to_time(&cloud, "latest", &["--use-latest-restorable-time"]).unwrap();
+    to_time(&cloud, "moment", &["--restore-time", &moment]).unwrap();
+    for (id, rows) in [("latest", "2"), ("moment", "1")] {
+        available(&cloud, id);
+        let found = sql(&cloud, PRIMARY_REGION, id, "select count(*) from t");
+        assert_eq!(found.as_deref(), Ok(rows), "{id}");
+    }
 }
