@@ -128,7 +128,7 @@ impl Site {
             ));
         }
         match disaster {
-            Disaster::Cloud(kind) => return self.cloud.world().begin(&asked.in_cloud(kind)),
+            Disaster::Cloud(kind) => return self.cloud.world().begin(asked.in_cloud(kind)),
             Disaster::SlackDown => self.sink.refuse("/slack", true),
             Disaster::DiskFull => self.s3.limit(Some(self.s3.used())),
         }
