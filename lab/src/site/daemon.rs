@@ -56,8 +56,8 @@ pub fn up(
 fn why(log: &mut File) -> Option<String> {
     let mut said = String::new();
     log.rewind().and_then(|()| log.read_to_string(&mut said)).ok()?;
-    let reasons = said.lines().filter_map(|line| line.trim().strip_prefix("why: "));
-    reasons.last().or_else(|| said.lines().last()).map(str::to_owned)
+    let mut reasons = said.lines().filter_map(|line| line.trim().strip_prefix("why: "));
+    reasons.next_back().or_else(|| said.lines().next_back()).map(str::to_owned)
 }
 
 /// Hears what the process says, until all is there.
