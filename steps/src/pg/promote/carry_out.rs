@@ -30,17 +30,17 @@ const CALM_LOOKS: u32 = 15;
 /// A promotion about to be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Announced {
-    pub(super) system_identifier: String,
+    pub(crate) system_identifier: String,
     /// The timeline of the standby; that of the new primary is the next.
-    pub(super) timeline: u32,
+    pub(crate) timeline: u32,
     /// What it has on its disk.
-    pub(super) received: Option<String>,
+    pub(crate) received: Option<String>,
     /// When the last transaction that was replayed had been committed.
-    pub(super) replayed_until: Option<Timestamp>,
+    pub(crate) replayed_until: Option<Timestamp>,
     /// How far its primary had written, when that is known.
-    pub(super) written: Option<String>,
+    pub(crate) written: Option<String>,
     /// Since when the old primary commits nothing: the fence, else this moment.
-    pub(super) ended: Timestamp,
+    pub(crate) ended: Timestamp,
 }
 
 /// What a server is, seen from a promotion that was announced.
