@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use engine::context::StepContext;
+use engine::clock::{Clock as _, RealClock};
+use engine::context::{Progress, StepContext};
 use engine::step::{Observation, Step};
 use model::catalog::InputProblem;
 use model::effect::{Effect, Repeat};
@@ -26,15 +27,15 @@ use super::client::{Answer, Body, CONNECT_TIMEOUT, Request, Sent, place};
 /// is an answer with its own status. At most 1 MiB of the body is read.
 ///
 /// ## When to use it
-/// To see that an application answers after a restore or a failover. To wait until it does, give
-/// the step a `retry`: every unmet expectation may be retried.
+/// To see that an application answers after a restore or a failover. With `wait` it looks again until
+/// it does.
 ///
 /// ## What it changes
 /// Nothing, provided the address answers `GET` without a side effect, as it must.
 ///
 /// ## How it can fail
 /// When the server cannot be reached, does not answer within `timeout`, or answers something
-/// else; the error names what was expected and what was found.
+/// else, the whole of `wait`; the error names what was expected and what was found.
 ///
 /// ## Example
 /// ```yaml
@@ -59,6 +60,11 @@ pub struct Input {
     /// For the whole exchange; more than 5s.
     #[serde(default = "ten_seconds")]
     timeout: Span,
+    /// How long to wait for the expected answer; without it, one look decides.
+    wait: Option<Span>,
+    /// The time between two looks.
+    #[serde(default = "two_seconds")]
+    interval: Span,
 }
 
 /// What an answer must be.
@@ -95,6 +101,10 @@ pub struct Check;
 
 fn ten_seconds() -> Span {
     Span::from(Duration::from_secs(10))
+}
+
+fn two_seconds() -> Span {
+    Span::from(Duration::from_secs(2))
 }
 
 fn found(value: Option<&Value>) -> String {
@@ -161,6 +171,7 @@ impl Step for Check {
         let place = place(&input.url).unwrap_or_else(|_| "the server".to_owned());
         Footprint::new(Effect::Read, Repeat::Idempotent)
             .plays(Part::Verify)
+            .gives_up_after(input.wait)
             .endpoint(place.trim_matches('`'))
             .reads(format!("an answer of {place}"))
     }
@@ -174,39 +185,53 @@ impl Step for Check {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        let place = place(&input.url)?;
-        let started = ctx.now();
-        let request = Request {
-            method: Method::GET,
-            url: &input.url,
-            headers: &input.headers,
-            body: Body::None,
-            timeout: input.timeout.duration(),
-        };
-        let answer = match request.send(ctx).await {
-            Sent::Answer(answer) => answer,
-            Sent::No(error) => return Err(error),
-            Sent::Unanswered(_) if ctx.cancel().is_cancelled() => {
-                return Err(StepError::cancelled());
+        let begun = RealClock.mono_ms();
+        let wait = input.wait.map_or(Duration::ZERO, Span::duration);
+        loop {
+            let error = match look(input, ctx).await {
+                Err(error) if error.class == ErrorClass::Transient => error,
+                decided => return decided,
+            };
+            let spent = Duration::from_millis(RealClock.mono_ms() - begun);
+            if spent + input.interval.duration() > wait {
+                return Err(error);
             }
-            Sent::Unanswered(why) => return Err(StepError::transient("RB0703", why)),
-        };
-        let unmet = unmet(&input.expect, &answer);
-        if unmet.is_empty() {
-            let duration_ms = ctx.now().duration_since(started).as_millis();
-            let duration_ms = u64::try_from(duration_ms).unwrap_or_default();
-            return Ok(Output {
-                status: answer.status,
-                bytes: answer.body.len() as u64,
-                duration_ms,
-            });
+            let activity = format!("wait: {}", error.message);
+            ctx.progress(Progress { activity, ..Progress::default() });
+            ctx.sleep(input.interval.duration()).await?;
         }
-        let message = format!("{place}: {}", unmet.join("; "));
-        // Reading changes nothing, so another attempt is always safe, and often the point.
-        let mut error = StepError::new(ErrorClass::Transient, "RB0707", message);
-        error.causes.extend(excerpt(&answer));
-        Err(error)
     }
+}
+
+/// Asks once, and compares.
+async fn look(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
+    let place = place(&input.url)?;
+    let started = ctx.now();
+    let request = Request {
+        method: Method::GET,
+        url: &input.url,
+        headers: &input.headers,
+        body: Body::None,
+        timeout: input.timeout.duration(),
+    };
+    let answer = match request.send(ctx).await {
+        Sent::Answer(answer) => answer,
+        Sent::No(error) => return Err(error),
+        Sent::Unanswered(_) if ctx.cancel().is_cancelled() => return Err(StepError::cancelled()),
+        Sent::Unanswered(why) => return Err(StepError::transient("RB0703", why)),
+    };
+    let unmet = unmet(&input.expect, &answer);
+    if unmet.is_empty() {
+        let duration_ms = ctx.now().duration_since(started).as_millis();
+        let duration_ms = u64::try_from(duration_ms).unwrap_or_default();
+        let bytes = answer.body.len() as u64;
+        return Ok(Output { status: answer.status, bytes, duration_ms });
+    }
+    let message = format!("{place}: {}", unmet.join("; "));
+    // Reading changes nothing, so another attempt is always safe, and often the point.
+    let mut error = StepError::new(ErrorClass::Transient, "RB0707", message);
+    error.causes.extend(excerpt(&answer));
+    Err(error)
 }
 
 #[cfg(test)]

@@ -117,6 +117,12 @@ impl Scene {
             "rebuilt=app-home".to_owned(),
             "home_groups=sg-app".to_owned(),
             "home_isolation_groups=sg-isolated".to_owned(),
+            "home_subnets=default".to_owned(),
+            "home_parameters=default.postgres15".to_owned(),
+            "next_replica=app-away".to_owned(),
+            "next_groups=sg-app".to_owned(),
+            "next_subnets=default".to_owned(),
+            "next_parameters=default.postgres15".to_owned(),
             "isolation_groups=sg-isolated".to_owned(),
         ];
         let params: Vec<String> = said.into_iter().chain(self.moving()).collect();
