@@ -101,6 +101,7 @@ fn as_checked(created: &RunCreated) -> Result<RunCreated, StepError> {
 struct Made<'a> {
     databases: Vec<&'a String>,
     hosts: Vec<&'a String>,
+    connections: Vec<&'a String>,
 }
 
 impl<'a> Made<'a> {
@@ -109,6 +110,10 @@ impl<'a> Made<'a> {
         Self {
             databases: footprints().flat_map(|footprint| &footprint.makes_databases).collect(),
             hosts: footprints().flat_map(|footprint| &footprint.makes_servers).collect(),
+            connections: footprints()
+                .flat_map(|footprint| &footprint.connections)
+                .filter_map(|connection| connection.made.then_some(&connection.name))
+                .collect(),
         }
     }
 
@@ -132,6 +137,9 @@ async fn look(
     probes: &dyn Probes,
     reader: &SecretReader,
 ) -> Result<Option<ServerFacts>, StepError> {
+    if made.connections.iter().any(|made| *made == name) {
+        return Ok(None);
+    }
     let (renderer, own_name) = part_of(name, created, reader);
     let settings = renderer.connection(own_name).await?;
     if !made.is_empty() {

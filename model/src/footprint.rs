@@ -100,6 +100,7 @@ fn is_false(flag: &bool) -> bool {
 }
 
 /// A named connection as a step uses it.
+#[expect(clippy::struct_excessive_bools, reason = "each says something that the others do not")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConnectionUse {
     /// The name under `connections:`.
@@ -111,6 +112,9 @@ pub struct ConnectionUse {
     /// The step copes with a server that does not answer.
     #[serde(default, skip_serializing_if = "is_false")]
     pub may_be_away: bool,
+    /// The step makes the server that it leads to, which is not there before the run.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub made: bool,
 }
 
 /// Which half of a service of AWS answers: they fail apart from each other.
@@ -251,8 +255,19 @@ impl Footprint {
             writes: false,
             must_be_unprotected: false,
             may_be_away: false,
+            made: false,
         });
         self
+    }
+
+    /// Adds a connection whose server it makes.
+    #[must_use]
+    pub fn makes_connection(self, name: &str) -> Self {
+        let mut footprint = self.reads_connection(name);
+        if let Some(connection) = footprint.connections.last_mut() {
+            connection.made = true;
+        }
+        footprint
     }
 
     /// Adds a connection it changes.
@@ -263,6 +278,7 @@ impl Footprint {
             writes: true,
             must_be_unprotected: false,
             may_be_away: false,
+            made: false,
         });
         self
     }
@@ -275,6 +291,7 @@ impl Footprint {
             writes: true,
             must_be_unprotected: true,
             may_be_away: false,
+            made: false,
         });
         self
     }

@@ -1,6 +1,6 @@
 //! What of a plan could not run while a region is gone.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use indexmap::IndexSet;
 use serde::Serialize;
@@ -56,7 +56,7 @@ impl Blocked {
 }
 
 /// Judges a plan. `skipped` are the steps that an ungraceful run leaves out.
-pub fn without(plan: &Plan, region: &str, skipped: &HashSet<StepId>) -> Without {
+pub fn without(plan: &Plan, region: &str, skipped: &BTreeSet<StepId>) -> Without {
     let (shown, places) = (preview(plan), places(plan));
     let needs: HashMap<&str, &Vec<RegionUse>> =
         shown.steps.iter().map(|step| (step.id.as_str(), &step.regions)).collect();
@@ -108,7 +108,7 @@ fn unreached(runs: &[&PlanStep], blocked: &[Blocked]) -> Vec<String> {
         let found = blocked.iter().find(|one| one.id == step.id.as_str());
         found.is_some_and(Blocked::counts) && !step.continue_on_failure
     };
-    let mut gone: HashSet<&str> =
+    let mut gone: BTreeSet<&str> =
         runs.iter().copied().filter(failing).map(|step| step.id.as_str()).collect();
     let outlives = |step: &PlanStep| {
         let condition = step.condition.as_deref().map(Condition::parse);

@@ -42,7 +42,7 @@ fn fill(step: &mut Step, said: &IndexMap<String, Entry>, catalog: &dyn Catalog) 
 }
 
 fn asks_aws(kind: &str, catalog: &dyn Catalog) -> bool {
-    let schema = catalog.get(kind).map(|kind| kind.input_schema());
+    let schema = catalog.get(kind).map(crate::catalog::StepKind::input_schema);
     let properties = schema.as_ref().and_then(|schema| schema.get("properties"));
     properties.is_some_and(|properties| KEYS.iter().all(|key| properties.get(key).is_some()))
 }

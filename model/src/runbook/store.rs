@@ -81,9 +81,9 @@ pub(super) fn read(
     if let Some(aws) = aws.map(|aws| &aws.value)
         && may_be_on_s3(&store.url)
     {
-        fill(&mut store.region, &aws.region);
-        fill(&mut store.profile, &aws.profile);
-        fill(&mut store.endpoint_url, &aws.endpoint_url);
+        fill(&mut store.region, aws.region.as_ref());
+        fill(&mut store.profile, aws.profile.as_ref());
+        fill(&mut store.endpoint_url, aws.endpoint_url.as_ref());
     }
     Some(store)
 }
@@ -91,14 +91,14 @@ pub(super) fn read(
 impl Aws {
     /// What it does not say itself comes from `other`.
     pub(super) fn take_over(&mut self, other: &Self) {
-        fill(&mut self.region, &other.region);
-        fill(&mut self.profile, &other.profile);
-        fill(&mut self.endpoint_url, &other.endpoint_url);
+        fill(&mut self.region, other.region.as_ref());
+        fill(&mut self.profile, other.profile.as_ref());
+        fill(&mut self.endpoint_url, other.endpoint_url.as_ref());
     }
 }
 
-fn fill(own: &mut Option<String>, other: &Option<String>) {
-    *own = own.take().or_else(|| other.clone());
+fn fill(own: &mut Option<String>, other: Option<&String>) {
+    *own = own.take().or_else(|| other.cloned());
 }
 
 /// Whether the store lies on S3, or may do so when its parameters are known.

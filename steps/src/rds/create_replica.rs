@@ -56,6 +56,9 @@ pub struct Input {
     instance: String,
     /// The instance to follow: an identifier, or the ARN of one in another region.
     source: String,
+    /// The name under `connections:` that leads to the new instance, where there is one: nothing is
+    /// looked for there before the run.
+    connection: Option<String>,
     /// How the new instance is made.
     settings: Settings,
     /// The key of KMS of this region that encrypts the replica of an encrypted instance of another
@@ -140,10 +143,14 @@ impl Step for CreateReplica {
     fn footprint(input: &Input) -> Footprint {
         let Input { instance, source, .. } = input;
         let actions = ["DescribeDBInstances", "CreateDBInstanceReadReplica", "AddTagsToResource"];
-        Footprint::new(Effect::Reversible, Repeat::Observable)
+        let footprint = Footprint::new(Effect::Reversible, Repeat::Observable)
             .aws(AwsUse::control("rds", input.region.as_deref(), &actions))
             .reads(format!("the data of `{source}`"))
-            .writes(format!("makes the instance `{instance}`, a read replica of `{source}`"))
+            .writes(format!("makes the instance `{instance}`, a read replica of `{source}`"));
+        match &input.connection {
+            Some(connection) => footprint.makes_connection(connection),
+            None => footprint,
+        }
     }
 
     fn example() -> Output {
