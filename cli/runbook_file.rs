@@ -1,6 +1,6 @@
 //! A runbook on disk: read, checked, bound to parameters; its problems printed.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use engine::clock::{Clock as _, RealClock};
@@ -72,7 +72,7 @@ impl RunbookFile {
     }
 
     /// The steps of a plan that an ungraceful run leaves out, with the plan's own parameters.
-    pub(crate) fn left_out_when_ungraceful(&self, plan: &Plan, params: &Given) -> HashSet<StepId> {
+    pub(crate) fn left_out_when_ungraceful(&self, plan: &Plan, params: &Given) -> BTreeSet<StepId> {
         let variant = Variant { ungraceful: true, ..params.variant() };
         let runbook = self.checked.runbook.as_ref().and_then(|one| one.variant(variant).ok());
         let given = plan.params.iter().filter(|(_, value)| !value.is_null());

@@ -130,7 +130,7 @@ fn account(args: &LabStatus) -> Result<Exit, Failure> {
     let gap = account.longest_gap.map_or_else(
         || "none".to_owned(),
         |gap| {
-            let until = gap.until.map_or_else(|| "now".to_owned(), |until| until);
+            let until = gap.until.unwrap_or_else(|| "now".to_owned());
             format!("{:.1} s, from {} until {until}", gap.seconds, gap.from)
         },
     );

@@ -80,7 +80,9 @@ fn details(step: &StepPreview) -> Vec<(&'static str, String)> {
         "programs",
         joined(&footprint.tools.iter().map(|tool| tool.name.clone()).collect::<Vec<_>>()),
     );
-    regions::of_step(step).into_iter().for_each(|line| add("needs", Some(line)));
+    for line in regions::of_step(step) {
+        add("needs", Some(line));
+    }
     add("waits", footprint.waits_for_person.then(|| "for a person".to_owned()));
     add("timeout", step.timeout.map(|timeout| timeout.to_string()));
     add("deadline", step.deadline.map(|deadline| deadline.to_string()));

@@ -48,7 +48,7 @@ fn the_steps_that_could_not_run_are_listed_with_what_they_need() {
     let said = plan(folder.path(), &["--without-region", "us-east-1"]).expect(8);
     snapbox::assert_data_eq!(
         said.stdout,
-        snapbox::str![[r#"
+        snapbox::str![[r"
 plan failover without us-east-1
 
 drain  pg.identify  (left out by `--ungraceful`)
@@ -65,7 +65,7 @@ the steps name the regions: us-east-1, us-west-2
 nothing tells where these connections are (say `region`): app
 3 steps could not run without us-east-1; nothing was executed
 
-"#]]
+"]]
     );
     let pull_request = ["--without-region", "us-east-1", "--format", "markdown"];
     let said = plan(folder.path(), &pull_request).expect(8).stdout;

@@ -100,7 +100,7 @@ impl Input {
     }
 
     /// Refuses what must stay.
-    fn check(&self, ctx: &StepContext, found: &Instance) -> Result<(), StepError> {
+    fn check(ctx: &StepContext, found: &Instance) -> Result<(), StepError> {
         let made_by = found.tags.get(RUN).map_or("no run at all", String::as_str);
         let why = if !of_this_run(&found.tags, ctx) {
             format!("it was made by {made_by}, not by this run")
@@ -197,7 +197,7 @@ impl Step for DeleteInstance {
             (None, Some(output)) => return Ok(output),
             (None, None) => return Err(missing("DB instance", &input.instance, rds.region())),
         };
-        input.check(ctx, &found)?;
+        Input::check(ctx, &found)?;
         let output = begun(ctx).unwrap_or_else(|| input.output(ctx, &found));
         if found.status == "deleting" {
             input.gone(ctx, &rds, None).await?;

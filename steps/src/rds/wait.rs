@@ -111,15 +111,12 @@ impl Input {
 
     /// Its status, and whether it stays so until somebody does something.
     async fn look(&self, rds: &Rds) -> Result<(String, bool), StepError> {
-        let found = match &self.instance {
-            Some(name) => {
-                let found = rds.instance(name).await?;
-                found.map(|found| (found.status.clone(), found.is_stuck()))
-            }
-            None => {
-                let found = rds.snapshot(self.name()).await?.map(|found| found.status);
-                found.map(|status| (status.clone(), BROKEN.contains(&status.as_str())))
-            }
+        let found = if let Some(name) = &self.instance {
+            let found = rds.instance(name).await?;
+            found.map(|found| (found.status.clone(), found.is_stuck()))
+        } else {
+            let found = rds.snapshot(self.name()).await?.map(|found| found.status);
+            found.map(|status| (status.clone(), BROKEN.contains(&status.as_str())))
         };
         Ok(found.unwrap_or_else(|| (ABSENT.to_owned(), false)))
     }

@@ -8,7 +8,7 @@ use crate::common::{SERVER, attempt, get, host, keys, observe, put, run, with_ke
 
 const KIND: &str = "s3.sync";
 
-fn with(from: &str, to: &str, keys: Value) -> Value {
+fn with(from: &str, to: &str, keys: &Value) -> Value {
     let mut with = json!({"from": from, "to": to});
     with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     with
@@ -24,7 +24,7 @@ fn what_is_missing_is_copied_and_nothing_is_removed_unless_it_is_said() {
         }
         put("/mirror/m/a", &[], "a");
         put("/mirror/m/old", &[], "old");
-        let plain = with("s3://live/up/", "s3://mirror/m/", json!({}));
+        let plain = with("s3://live/up/", "s3://mirror/m/", &json!({}));
         let host = host();
         let output = run(KIND, plain.clone(), &attempt(&host, 1)).await.unwrap();
         assert_eq!(
@@ -37,7 +37,7 @@ fn what_is_missing_is_copied_and_nothing_is_removed_unless_it_is_said() {
 
         let delete = |percent| {
             let keys = json!({"delete": true, "max_delete_percent": percent});
-            with("s3://live/up/", "s3://mirror/m/", keys)
+            with("s3://live/up/", "s3://mirror/m/", &keys)
         };
         let error = run(KIND, delete(20), &attempt(&self::host(), 1)).await.unwrap_err();
         assert_eq!(error.class, ErrorClass::NeedsOperator);
@@ -56,11 +56,11 @@ fn what_differs_is_replaced_only_when_it_is_said() {
         SERVER.create_bucket("older").unwrap();
         put("/newer/a", &[], "new");
         put("/older/a", &[], "old");
-        let plain = with("s3://newer/", "s3://older/", json!({}));
+        let plain = with("s3://newer/", "s3://older/", &json!({}));
         let error = run(KIND, plain, &attempt(&host(), 1)).await.unwrap_err();
         assert_eq!(error.code, "RB0696");
         assert_eq!(get("/older/a").body, "old");
-        let replace = with("s3://newer/", "s3://older/", json!({"overwrite": true}));
+        let replace = with("s3://newer/", "s3://older/", &json!({"overwrite": true}));
         run(KIND, replace, &attempt(&host(), 1)).await.unwrap();
         assert_eq!(get("/older/a").body, "new");
     });
@@ -76,7 +76,7 @@ fn in_a_bucket_with_versions_what_is_removed_is_hidden() {
         put("/kept/old", &[], "old");
         let keys_ = json!({"delete": true, "max_delete_percent": 50});
         let output =
-            run(KIND, with("s3://few/", "s3://kept/", keys_), &attempt(&host(), 1)).await.unwrap();
+            run(KIND, with("s3://few/", "s3://kept/", &keys_), &attempt(&host(), 1)).await.unwrap();
         assert_eq!((&output["deleted"], &output["hidden"]), (&json!(0), &json!(1)));
         assert_eq!(keys("kept"), ["a"]);
         let versions = get("/kept?versions").body;

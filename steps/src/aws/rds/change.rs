@@ -44,10 +44,7 @@ pub(crate) struct Copied<'a> {
 }
 
 fn sent<T>(answer: Result<T, AwsError>) -> Sent {
-    let error = match answer {
-        Ok(_) => return Sent::Accepted,
-        Err(error) => error,
-    };
+    let Err(error) = answer else { return Sent::Accepted };
     match (error.code.as_deref().unwrap_or_default(), error.kind) {
         (_, Kind::Lost | Kind::Away) => Sent::Lost(error.changing()),
         ("InvalidDBInstanceState" | "InvalidDBSnapshotState", _) => Sent::State(error.message),
@@ -56,9 +53,9 @@ fn sent<T>(answer: Result<T, AwsError>) -> Sent {
     }
 }
 
-fn sdk(tags: &[Tag]) -> Option<Vec<SdkTag>> {
+fn sdk(tags: &[Tag]) -> Vec<SdkTag> {
     let tag = |tag: &Tag| SdkTag::builder().key(&tag.key).value(&tag.value).build();
-    Some(tags.iter().map(tag).collect())
+    tags.iter().map(tag).collect()
 }
 
 /// What the requests for a new instance have in common; their builders share no trait.
@@ -72,7 +69,7 @@ macro_rules! with_copied {
             .set_multi_az($copied.multi_az)
             .publicly_accessible($copied.publicly_accessible)
             .deletion_protection($copied.deletion_protection)
-            .set_tags(sdk(&$copied.tags))
+            .set_tags(Some(sdk(&$copied.tags)))
     };
 }
 
@@ -101,7 +98,8 @@ impl Rds {
     /// Takes a snapshot of an instance.
     pub(crate) async fn take_snapshot(&self, name: &str, instance: &str, tags: &[Tag]) -> Sent {
         let request = self.changes.create_db_snapshot().db_snapshot_identifier(name);
-        let answer = request.db_instance_identifier(instance).set_tags(sdk(tags)).send().await;
+        let answer =
+            request.db_instance_identifier(instance).set_tags(Some(sdk(tags))).send().await;
         sent(answer.map_err(|error| AwsError::of("CreateDBSnapshot", &error)))
     }
 

@@ -30,14 +30,11 @@ pub(super) async fn object(bucket: &Bucket, path: &str) -> Result<Removed, Store
 /// Removes a folder.
 pub(super) async fn folder(bucket: &Bucket, folder: &str) -> Result<Removed, StoreError> {
     let prefix = format!("{}/", bucket.key(folder));
-    let found = match versions(bucket, folder, &prefix).await? {
-        Some(versions) => versions,
-        None => {
-            let objects = list::objects(bucket, folder).await?.into_iter();
-            objects.map(|object| Version::only(object.path)).collect()
-        }
-    };
-    all(bucket, found).await
+    if let Some(found) = versions(bucket, folder, &prefix).await? {
+        return all(bucket, found).await;
+    }
+    let objects = list::objects(bucket, folder).await?.into_iter();
+    all(bucket, objects.map(|object| Version::only(object.path)).collect()).await
 }
 
 impl Version {

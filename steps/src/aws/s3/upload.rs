@@ -101,9 +101,8 @@ impl Upload {
     pub(super) async fn complete(mut self) -> Result<(), StoreError> {
         let completed = self.try_complete().await;
         match &completed {
-            Ok(()) => self.open = None,
-            // It may yet be completed; whoever sweeps removes it otherwise.
-            Err(StoreError::Unsure { .. }) => self.open = None,
+            // In doubt it may yet be completed; whoever sweeps removes it otherwise.
+            Ok(()) | Err(StoreError::Unsure { .. }) => self.open = None,
             Err(_) => self.abort().await,
         }
         completed

@@ -1,6 +1,7 @@
 //! Whether the newest proven set lies in several places: 3-2-1 as a fact.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use engine::context::StepContext;
 use model::region;
@@ -96,11 +97,12 @@ impl Copies {
         );
         let mut holds = whole.len() as u64 >= least;
         if let Some(least) = self.min_regions {
-            found += &format!("; in {} regions, at least {least} are asked for", regions.len());
-            holds &= regions.len() as u64 >= least;
+            let regions = regions.len();
+            write!(found, "; in {regions} regions, at least {least} are asked for").ok();
+            holds &= regions as u64 >= least;
         }
         for copy in copies.iter().filter(|copy| !copy.whole) {
-            found += &format!("; `{}`: {}", copy.store, copy.found);
+            write!(found, "; `{}`: {}", copy.store, copy.found).ok();
         }
         result(holds, found)
     }

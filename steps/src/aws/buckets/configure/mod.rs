@@ -268,13 +268,11 @@ impl Step for Configure {
         let mut now = looking.read(&asked).await?.told();
         let wanted = wanted(&asked, &now);
         announce(ctx, &now, &wanted);
-        let former = match former(ctx) {
-            Some(former) => former,
-            None => {
-                ctx.record(FACT, &now).await?;
-                now.clone()
-            }
-        };
+        let recorded = former(ctx);
+        if recorded.is_none() {
+            ctx.record(FACT, &now).await?;
+        }
+        let former = recorded.unwrap_or_else(|| now.clone());
         Bucket { client: &changing, name: &input.bucket }.write(&wanted, &now).await?;
         for look in 0..LOOKS {
             now = looking.read(&asked).await?.told();
@@ -329,7 +327,7 @@ mod tests {
 
     use super::*;
 
-    fn input(keys: Value) -> Input {
+    fn input(keys: &Value) -> Input {
         let mut with = json!({"bucket": "acme-backups"});
         with.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         serde_json::from_value(with).unwrap()
@@ -337,33 +335,33 @@ mod tests {
 
     #[test]
     fn what_a_bucket_does_not_tell_is_told() {
-        let input = input(json!({"versioning": "enabled", "encryption": {}}));
+        let input = input(&json!({"versioning": "enabled", "encryption": {}}));
         let now = Settings { versioning: Some(settings::Versioning::Suspended), ..input.own() };
         shown::case("RB0698", refused(&input, &input.asked(), &now).told());
     }
 
     #[test]
     fn a_rule_that_lets_objects_go_destroys_and_an_archive_is_told() {
-        let effect = |keys| Configure::footprint(&input(keys)).effect;
-        assert_eq!(effect(json!({"versioning": "enabled"})), Effect::Reversible);
+        let effect = |keys: &Value| Configure::footprint(&input(keys)).effect;
+        assert_eq!(effect(&json!({"versioning": "enabled"})), Effect::Reversible);
         let moves = json!([{"id": "a", "transitions": [{"days": 1, "storage_class": "GLACIER"}]}]);
-        let footprint = Configure::footprint(&input(json!({"lifecycle": moves})));
+        let footprint = Configure::footprint(&input(&json!({"lifecycle": moves})));
         assert_eq!(footprint.effect, Effect::Reversible);
         assert!(footprint.writes.iter().any(|text| text.contains("archive")));
         let goes = json!([{"id": "a", "expire_after_days": 1}]);
-        assert_eq!(effect(json!({"lifecycle": goes})), Effect::Destructive);
-        assert_eq!(effect(json!({"restore": {"lifecycle": goes}})), Effect::Destructive);
+        assert_eq!(effect(&json!({"lifecycle": goes})), Effect::Destructive);
+        assert_eq!(effect(&json!({"restore": {"lifecycle": goes}})), Effect::Destructive);
         let off = json!([{"id": "a", "expire_after_days": 1, "enabled": false}]);
-        assert_eq!(effect(json!({"lifecycle": off})), Effect::Reversible);
+        assert_eq!(effect(&json!({"lifecycle": off})), Effect::Reversible);
     }
 
     #[test]
     fn settings_that_make_no_sense_are_refused() {
-        let refused = |keys| problems(&input(keys)).len();
-        assert_eq!(refused(json!({"versioning": "enabled"})), 0);
-        assert_eq!(refused(json!({})), 1);
-        assert_eq!(refused(json!({"versioning": "never"})), 1);
-        assert_eq!(refused(json!({"versioning": "enabled", "restore": {}})), 1);
-        assert_eq!(refused(json!({"bucket": "Acme", "versioning": "enabled"})), 1);
+        let refused = |keys: &Value| problems(&input(keys)).len();
+        assert_eq!(refused(&json!({"versioning": "enabled"})), 0);
+        assert_eq!(refused(&json!({})), 1);
+        assert_eq!(refused(&json!({"versioning": "never"})), 1);
+        assert_eq!(refused(&json!({"versioning": "enabled", "restore": {}})), 1);
+        assert_eq!(refused(&json!({"bucket": "Acme", "versioning": "enabled"})), 1);
     }
 }

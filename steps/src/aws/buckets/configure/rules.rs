@@ -109,10 +109,13 @@ pub(super) fn of_s3(rule: &LifecycleRule) -> Result<Rule, &'static str> {
     found.remove_lone_markers =
         expiration.and_then(LifecycleExpiration::expired_object_delete_marker) == Some(true);
     let noncurrent = rule.noncurrent_version_expiration();
-    found.noncurrent_expire_after_days = noncurrent.and_then(|one| one.noncurrent_days());
-    found.noncurrent_keep = noncurrent.and_then(|one| one.newer_noncurrent_versions());
+    found.noncurrent_expire_after_days =
+        noncurrent.and_then(aws_sdk_s3::types::NoncurrentVersionExpiration::noncurrent_days);
+    found.noncurrent_keep = noncurrent
+        .and_then(aws_sdk_s3::types::NoncurrentVersionExpiration::newer_noncurrent_versions);
     let abort = rule.abort_incomplete_multipart_upload();
-    found.abort_uploads_after_days = abort.and_then(|one| one.days_after_initiation());
+    found.abort_uploads_after_days =
+        abort.and_then(aws_sdk_s3::types::AbortIncompleteMultipartUpload::days_after_initiation);
     Ok(found)
 }
 
@@ -133,14 +136,19 @@ fn conditions(rule: &LifecycleRule) -> Rule {
     let prefix = prefix.or_else(|| filter.and_then(|filter| filter.prefix())).or(old);
     let tags = all.map(LifecycleRuleAndOperator::tags).unwrap_or_default().iter();
     let tags = tags.chain(filter.and_then(|filter| filter.tag()));
-    let larger = all.and_then(|all| all.object_size_greater_than());
-    let smaller = all.and_then(|all| all.object_size_less_than());
+    let larger =
+        all.and_then(aws_sdk_s3::types::LifecycleRuleAndOperator::object_size_greater_than);
+    let smaller = all.and_then(aws_sdk_s3::types::LifecycleRuleAndOperator::object_size_less_than);
     Rule {
         id: rule.id().unwrap_or_default().to_owned(),
         prefix: prefix.unwrap_or_default().to_owned(),
         tags: tags.map(|tag| (tag.key().to_owned(), tag.value().to_owned())).collect(),
-        larger_than: larger.or_else(|| filter.and_then(|one| one.object_size_greater_than())),
-        smaller_than: smaller.or_else(|| filter.and_then(|one| one.object_size_less_than())),
+        larger_than: larger.or_else(|| {
+            filter.and_then(aws_sdk_s3::types::LifecycleRuleFilter::object_size_greater_than)
+        }),
+        smaller_than: smaller.or_else(|| {
+            filter.and_then(aws_sdk_s3::types::LifecycleRuleFilter::object_size_less_than)
+        }),
         enabled: true,
         transitions: Vec::new(),
         expire_after_days: None,
@@ -158,7 +166,7 @@ mod tests {
 
     use super::*;
 
-    fn rule(keys: Value) -> Rule {
+    fn rule(keys: &Value) -> Rule {
         let mut rule = json!({"id": "old"});
         rule.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
         serde_json::from_value(rule).unwrap()
@@ -183,7 +191,7 @@ mod tests {
                 "noncurrent_keep": 3,
             }),
         ] {
-            let rule = rule(keys);
+            let rule = rule(&keys);
             assert_eq!(of_s3(&to_s3(&rule).unwrap()), Ok(rule));
         }
     }

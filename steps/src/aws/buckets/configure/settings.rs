@@ -71,6 +71,7 @@ pub struct Encryption {
 /// What of public access is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "AWS has these four, each by itself")]
 pub struct PublicAccess {
     /// New access lists that make something public are refused.
     #[serde(default = "yes")]

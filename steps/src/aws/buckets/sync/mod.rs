@@ -259,7 +259,8 @@ impl Step for Sync {
         let work = input.look().await?;
         let looks = work.open.iter().map(|pair| work.ends.look(pair)).collect();
         let seen = each(ctx, "compare", looks).await?;
-        let whole = seen.iter().all(Option::is_some) && !(input.delete && !work.extra.is_empty());
+        let nothing_extra = !input.delete || work.extra.is_empty();
+        let whole = nothing_extra && seen.iter().all(Option::is_some);
         Ok(if whole { Observation::Done(input.output(&work)) } else { Observation::NotDone })
     }
 
