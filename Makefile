@@ -5,7 +5,7 @@ CARGO := PATH="$$HOME/.cargo/bin:$$PATH" cargo
 .PHONY: demo test test-pg17 lint renew deny advisories bench install-demo install-test
 
 demo: install-demo
-	$(CARGO) build --locked --package runbook --package lab
+	$(CARGO) build --locked --package runbook
 	scripts/demo
 
 test: install-test lint deny

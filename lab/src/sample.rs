@@ -7,7 +7,12 @@
 /// payments, attachments and a partitioned audit log, in the schemas `lms`, `billing` and `audit`,
 /// with most of what an application's schema has. 300,000 rows take about 3 s.
 pub fn application(rows: u32) -> String {
-    format!("\\set rows {rows}\n{}", include_str!("sample/application.sql"))
+    format!("{}\\set rows {rows}\n{}", roles(), include_str!("sample/application.sql"))
+}
+
+/// The roles of [`application`]: a server that its sets are restored on needs them.
+pub fn roles() -> &'static str {
+    include_str!("sample/roles.sql")
 }
 
 /// A small schema of what copies trip over: rare names, shapes and features. It sets database and

@@ -107,6 +107,7 @@ impl Site {
         let s3 = Arc::new(store(folder, &world)?);
         let sink = Sink::start_with_log(&folder.join("messages.jsonl"))?;
         let scratch = ClusterOptions::new().start().map_err(io::Error::other)?;
+        scratch.execute(USER, sample::roles()).map_err(io::Error::other)?;
         tell("the primary in us-east-1, its standby in us-west-2, and the AWS before them")?;
         let (cloud, password) = cloud(options, &s3)?;
         // The only one who sets it.

@@ -6,16 +6,6 @@ SELECT greatest(20, :rows / 15) AS users,
        greatest(20, :rows / 5) AS payments,
        greatest(40, :rows * 2 / 5) AS events \gset
 
-DO $$
-DECLARE name text;
-BEGIN
-  FOREACH name IN ARRAY ARRAY['lms_owner', 'lms_app', 'lms_readonly', 'lms_support'] LOOP
-    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', name);
-    END IF;
-  END LOOP;
-END $$;
-
 CREATE EXTENSION citext;
 CREATE EXTENSION pgcrypto;
 CREATE EXTENSION hstore;

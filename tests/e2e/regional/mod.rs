@@ -68,6 +68,47 @@ fn the_gap_is_the_rto(scene: &Scene, incident: Timestamp) {
     assert!((rto - seen).abs() <= TOLERANCE_MS, "RTO {rto} ms, the application saw {seen} ms");
 }
 
+/// The official command line sees what the run did.
+#[track_caller]
+fn what_aws_says_of_it(scene: &Scene) {
+    let host = "app-replica.us-west-2.rds.lab.internal";
+    let query = "DBInstances[0].[DBInstanceStatus,ReadReplicaSourceDBInstanceIdentifier]";
+    let rds = ["rds", "describe-db-instances", "--output", "text", "--query", query];
+    assert_eq!(scene.aws(WEST, &rds).split_whitespace().collect::<Vec<_>>(), ["available", "None"]);
+    let zone = scene.value("LAB_ZONE_ID");
+    let records = ["route53", "list-resource-record-sets", "--hosted-zone-id", &zone];
+    assert!(scene.aws(EAST, &records).contains(host));
+    let parameter = ["ssm", "get-parameter", "--name", lab::site::HOST_PARAMETER];
+    assert!(scene.aws(WEST, &parameter).contains(host));
+}
+
+#[test]
+fn a_set_lies_on_this_site_and_in_two_regions() {
+    let scene = Scene::new();
+    let params = [
+        format!("store=file://{}", scene.folder("store").display()),
+        "near=s3://lab-backups/prod".to_owned(),
+        format!("near_region={EAST}"),
+        "far=s3://lab-backups-west/prod".to_owned(),
+        format!("far_region={WEST}"),
+    ];
+    scene.run(&["run", "runbooks/multi-region-backup.yaml"], &params).expect(0);
+    let manifests = |region, bucket| {
+        let listed = scene.aws(region, &["s3", "ls", "--recursive", bucket]);
+        listed.lines().filter(|line| line.ends_with("/manifest.json")).count()
+    };
+    assert_eq!(manifests(EAST, "s3://lab-backups/"), 1);
+    assert_eq!(manifests(WEST, "s3://lab-backups-west/"), 1);
+    let class = ["s3api", "list-objects-v2", "--bucket", "lab-backups-west", "--query"];
+    let query = "Contents[?ends_with(Key, 'manifest.json')].StorageClass";
+    let class = scene.aws(WEST, &[&class[..], &[query, "--output", "text"]].concat());
+    assert_eq!(class.trim(), "STANDARD_IA");
+    // With a bucket out of reach there are no three copies, and nothing is pruned.
+    scene.disaster("region", WEST);
+    let ended = scene.run(&["run", "runbooks/multi-region-backup.yaml"], &params);
+    assert!(matches!(ended.status, Some(1 | 3)), "{ended:?}");
+}
+
 #[test]
 fn a_planned_failover_loses_no_acknowledged_write() {
     let scene = Scene::new();
@@ -83,6 +124,7 @@ fn a_planned_failover_loses_no_acknowledged_write() {
     assert_eq!(number(&scene.report(), "/rpo/loss_ms"), 0, "nothing was lost");
     assert_eq!(scene.sql("STANDBY_DATABASE_URL", "SELECT pg_is_in_recovery()"), "f");
     assert_eq!(scene.effects_of("CreateDBSnapshot").len(), 1);
+    what_aws_says_of_it(&scene);
     let told = format!("{:?}", scene.site.sink().messages());
     assert!(told.contains("is the primary, timeline 2"), "{told}");
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -79,6 +80,13 @@ impl Scene {
         said.map(|(name, value)| format!("{name}={value}")).into()
     }
 
+    /// A folder of this scene's own.
+    pub(super) fn folder(&self, name: &str) -> PathBuf {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
     /// The binary in the laboratory's environment.
     pub(super) fn command(&self, args: &[&str], params: &[String]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
@@ -134,6 +142,17 @@ impl Scene {
         command.env("OLD_DATABASE_URL", old).env("REBUILT_DATABASE_URL", rebuilt);
         command.env("CURRENT_DATABASE_URL", current);
         Ended::of(command.output().unwrap())
+    }
+
+    /// What the official command line of AWS says, in a region.
+    pub(super) fn aws(&self, region: &str, args: &[&str]) -> String {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
+        let folder = format!("runbook-moto-{}/bin/aws", lab::moto::VERSION);
+        let mut aws = Command::new(cache.unwrap_or_else(home).join(folder));
+        aws.args(["--region", region, "--endpoint-url", &self.site.cloud().url()]).args(args);
+        aws.envs(self.site.environment());
+        Ended::of(aws.output().expect("`scripts/install test` installs it")).expect(0).stdout
     }
 
     /// The newest run as `runbook report` tells it.
