@@ -360,8 +360,12 @@ mod tests {
             assert_eq!((looked.0.as_str(), looked.1), look, "{code:?}");
             let changed = answer(code, status).changing();
             assert_eq!((changed.code.as_str(), changed.class), change, "{code:?}");
-            shown::case(change.0, changed.told());
         }
+        let told = |code, status| answer(code, status).changing().told();
+        shown::case("RB0665", told(Some("DBInstanceNotFound"), 404));
+        shown::case("RB0666", told(Some("AccessDenied"), 403));
+        shown::case("RB0667", told(Some("Throttling"), 400));
+        shown::case("RB0668", told(Some("ServiceUnavailable"), 503));
         let nowhere = AwsError::new(Kind::Elsewhere, "no region is known").changing();
         assert_eq!(nowhere.class, NeedsOperator);
         shown::case("RB0669", nowhere.told());

@@ -44,7 +44,7 @@ const IN_SYNC: &str = "in_sync";
 /// - id: everywhere
 ///   uses: route53.wait
 ///   with:
-///     change: "{{ steps.dns.outputs.change }}"
+///     change: /change/C2682N5HXP0BZ4
 ///     answers: {name: db.example.com, type: CNAME, equals: [app-replica.example.com]}
 ///     former_ttl: 300
 ///     within: 10m
