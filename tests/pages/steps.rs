@@ -96,7 +96,9 @@ fn named(text: &str, prefix: &str) -> BTreeSet<String> {
     let name = |rest: &str| {
         rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()
     };
-    text.match_indices(prefix).map(|(at, _)| name(&text[at + prefix.len()..])).collect()
+    let templates = text.split("{{").skip(1).filter_map(|rest| rest.split("}}").next());
+    let read = templates.flat_map(|inner| inner.match_indices(prefix).map(move |at| (inner, at.0)));
+    read.map(|(inner, at)| name(&inner[at + prefix.len()..])).collect()
 }
 
 fn section(
