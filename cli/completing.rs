@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn only_runbooks_and_folders_are_offered_as_files() {
         let files = offered(&runbooks(OsStr::new("runbooks/d")));
-        assert_eq!(files, ["runbooks/daily-backup.yaml"]);
+        assert_eq!(files, ["runbooks/daily-backup.yaml", "runbooks/dr-failover.yaml"]);
         assert_eq!(offered(&runbooks(OsStr::new("runboo"))), ["runbooks/"]);
         assert_eq!(offered(&runbooks(OsStr::new("Makef"))), [""; 0]);
     }

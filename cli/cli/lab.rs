@@ -15,7 +15,7 @@ pub(crate) enum Lab {
     /// It goes on in the background until `runbook lab down`.
     #[command(
         after_help = "Example:\n  runbook lab up --dir /tmp/lab\n  set -a; . /tmp/lab/env; set +a\n  \
-                      aws rds describe-db-instances"
+                      aws s3 ls"
     )]
     Up(LabUp),
     /// Print the environment that leads to the laboratory.

@@ -2,9 +2,10 @@ use clap::{Command, CommandFactory as _};
 
 use super::*;
 
-/// Every command with its name, those of commands too.
+/// Every command with its name, those of commands too, but for those that nobody types.
 fn commands(command: &Command, name: &str, found: &mut Vec<(String, Command)>) {
-    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
+    let typed = |inner: &&Command| inner.get_name() != "help" && !inner.is_hide_set();
+    for inner in command.get_subcommands().filter(typed) {
         let name = format!("{name} {}", inner.get_name());
         if inner.has_subcommands() {
             commands(inner, &name, found);

