@@ -55,20 +55,21 @@ fn every_shipped_runbook_is_valid_by_the_schema() {
 /// Broken runbooks that a schema takes for good ones, because it cannot express what is wrong:
 /// names that do not exist, orders, templates, values that contradict each other.
 const BEYOND: &str = "
-    braces-in-if change-unapproved cycle docker-beside-url drill-lacks-output drill-missing
-    drill-only-problem drill-skips-what-is-read drill-unknown-names duplicate-id foreach-indexed
-    foreach-may-be-skipped foreach-name-outside foreach-needs-item foreach-needs-loose-item
-    foreach-no-field foreach-no-list foreach-one-bad-item foreach-over-outputs foreach-over-vars
-    foreach-reserved-name foreach-same-id foreach-too-many foreach-unknown-output
-    foreach-unknown-param handler-asks handler-destroys handler-without-default include-cycle
-    include-keys include-missing-file include-missing-param include-not-taken-over
-    include-outputs include-outside include-param-of-a-step include-problem-inside
-    include-template include-unknown-param include-wrong-param may-be-skipped merge-key
-    milestone-twice missing-output missing-parameter nothing-verifies opaque-retry
-    params-file-broken params-file-list params-file-missing params-file-unknown
-    promotion-unfenced protected-scratch prune-unproven region-outside reserved-name
-    review-overdue rto-allowed-to-be-missed rto-impossible schedule-drill-missing schedule-never
-    schedule-time-zone schedule-unattended secret-in-argv tag time-without-zone
+    aws-region-outside braces-in-if change-unapproved cycle docker-beside-url drill-lacks-output
+    drill-missing drill-only-problem drill-skips-what-is-read drill-unknown-names duplicate-id
+    foreach-indexed foreach-may-be-skipped foreach-name-outside foreach-needs-item
+    foreach-needs-loose-item foreach-no-field foreach-no-list foreach-one-bad-item
+    foreach-over-outputs foreach-over-vars foreach-reserved-name foreach-same-id
+    foreach-too-many foreach-unknown-output foreach-unknown-param handler-asks handler-destroys
+    handler-without-default include-cycle include-keys include-missing-file
+    include-missing-param include-not-taken-over include-outputs include-outside
+    include-param-of-a-step include-problem-inside include-template include-unknown-param
+    include-wrong-param leaving-region may-be-skipped merge-key milestone-twice missing-output
+    missing-parameter not-supported-yet nothing-verifies opaque-retry params-file-broken
+    params-file-list params-file-missing params-file-unknown promotion-unfenced
+    protected-scratch prune-unproven region-outside reserved-name review-overdue
+    rto-allowed-to-be-missed rto-impossible s3-copy schedule-drill-missing schedule-never
+    schedule-time-zone schedule-unattended secret-in-argv store-region tag time-without-zone
     time-without-zone-given tolerated-without-default traffic-too-early
     unapproved-after-a-failure unapproved-in-a-drill unapproved-in-parts unapproved-perhaps
     undefined-connection undefined-name undo-reads-later ungraceful-promotion-unfenced

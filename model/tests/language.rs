@@ -186,7 +186,7 @@ fn limits_and_targets_that_cannot_work_are_refused() {
         (
             "stores: {s: {url: \"s3://b\"}}".to_owned(),
             "\"s3://b\"",
-            "stores at `s3://` are not supported by this version",
+            "`s3://b` is not a store's URL",
         ),
     ] {
         let steps = if text.starts_with("steps") { String::new() } else { step("timeout: 1m") };
