@@ -7,6 +7,7 @@
     reason = "the laboratory is made of effects: servers, files, time"
 )]
 
+pub mod alone;
 pub mod cloud;
 pub mod cluster;
 pub mod dns;
