@@ -114,12 +114,7 @@ impl<S: Step> DynStep for Typed<S> {
     ) -> StepFuture<'a, Observation<Value>> {
         Box::pin(async move {
             let seen = S::observe(&input::<S>(with)?, ctx).await?;
-            Ok(match seen {
-                Observation::NotDone => Observation::NotDone,
-                Observation::InProgress => Observation::InProgress,
-                Observation::Unknown => Observation::Unknown,
-                Observation::Done(done) => Observation::Done(output::<S>(&done)),
-            })
+            Ok(seen.map(|done| output::<S>(&done)))
         })
     }
 

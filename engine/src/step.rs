@@ -24,6 +24,18 @@ pub enum Observation<O> {
     Unknown,
 }
 
+impl<O> Observation<O> {
+    /// The same look, its output in another form.
+    pub fn map<P>(self, of: impl FnOnce(O) -> P) -> Observation<P> {
+        match self {
+            Self::NotDone => Observation::NotDone,
+            Self::InProgress => Observation::InProgress,
+            Self::Done(output) => Observation::Done(of(output)),
+            Self::Unknown => Observation::Unknown,
+        }
+    }
+}
+
 /// One kind of step. Its manual is the doc comment of its [`Step::Input`], under the headings
 /// What it does, When to use it, What it changes, How it can fail, Example.
 pub trait Step: Send + Sync + 'static {

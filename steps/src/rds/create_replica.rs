@@ -159,18 +159,10 @@ impl Step for CreateReplica {
 
     async fn observe(input: &Input, ctx: &StepContext) -> Result<Observation<Output>, StepError> {
         let rds = Rds::at(input.place()).await?;
-        Ok(match input.order(ctx, &rds).observe().await? {
-            Observation::Done((_, found)) => Observation::Done(found.into()),
-            Observation::NotDone => Observation::NotDone,
-            Observation::InProgress => Observation::InProgress,
-            Observation::Unknown => Observation::Unknown,
-        })
+        Ok(input.order(ctx, &rds).observe().await?.map(|(_, found)| found.into()))
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let order = input.order(ctx, &rds);
         if order.is_begun().await? {

@@ -36,10 +36,5 @@ pub(super) fn example() -> Output {
 }
 
 pub(super) fn seen(seen: Observation<(Begun, Instance)>) -> Observation<Output> {
-    match seen {
-        Observation::Done((begun, found)) => Observation::Done(output(found, begun.moment)),
-        Observation::NotDone => Observation::NotDone,
-        Observation::InProgress => Observation::InProgress,
-        Observation::Unknown => Observation::Unknown,
-    }
+    seen.map(|(begun, found)| output(found, begun.moment))
 }
