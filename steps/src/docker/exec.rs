@@ -242,9 +242,6 @@ impl Step for Exec {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         container::check_runs(&input.container).await?;
         let (conduct, name) = (input.conduct(), input.name());
         let ended = conduct.run(input.program(&input.argv), &name, ctx).await?;

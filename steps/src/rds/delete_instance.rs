@@ -188,9 +188,6 @@ impl Step for DeleteInstance {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let found = match (rds.instance(&input.instance).await?, begun(ctx)) {
             (Some(found), _) => found,

@@ -173,9 +173,6 @@ impl Step for Describe {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Instance, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let found = single(&rds, &input.instance).await?;
         let differences = input.expect.differences(&found, ctx.now());

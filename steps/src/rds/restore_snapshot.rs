@@ -147,9 +147,6 @@ impl Step for RestoreSnapshot {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let order = input.order(ctx, &rds);
         if order.is_begun().await? {

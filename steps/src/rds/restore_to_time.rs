@@ -184,9 +184,6 @@ impl Step for RestoreToTime {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let order = input.order(ctx, &rds);
         if order.is_begun().await? {

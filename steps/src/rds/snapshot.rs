@@ -219,9 +219,6 @@ impl Step for TakeSnapshot {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Snapshot, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let (rds, name) = (Rds::at(input.place()).await?, input.name(ctx));
         match (begun(ctx), input.seen(ctx, &rds).await?) {
             (_, Seen::Absent) => {}

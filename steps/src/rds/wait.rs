@@ -162,9 +162,6 @@ impl Step for Wait {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let rds = Rds::at(input.place()).await?;
         let mut watch = Watch::new(ctx, Pace::new(input.interval, input.timeout));
         loop {

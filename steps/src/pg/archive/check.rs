@@ -455,9 +455,6 @@ impl Step for ArchiveCheck {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let wait = input.wait.map_or(Duration::ZERO, Span::duration);
         let mut waited = Duration::ZERO;
         loop {

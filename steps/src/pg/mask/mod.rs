@@ -214,9 +214,6 @@ impl Step for Mask {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         check_place(input, ctx).await?;
         let output = match commit::observe::<Output>(ctx, &input.connection).await? {
             Observation::NotDone => mask(input, ctx).await?,

@@ -366,9 +366,6 @@ impl Step for Pitr {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         match input.action {
             Action::Pause | Action::Promote => recover::recover(input, ctx).await,
             Action::Resume => resume(input, ctx).await,

@@ -290,9 +290,6 @@ impl Step for Promote {
     }
 
     async fn run(input: &Input, ctx: &StepContext) -> Result<Output, StepError> {
-        if ctx.cancel().is_cancelled() {
-            return Err(StepError::cancelled());
-        }
         let covered_by = input.terms().covered_by()?;
         ctx.log(&covered_by);
         let target = Target::resolve(&ctx.connection(&input.connection).await?)?;
