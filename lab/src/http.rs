@@ -62,21 +62,16 @@ impl Server {
         })?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
-
-    /// Serves until the process ends.
-    pub(crate) fn run_forever(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            // The thread ends only with a panic of its own, which it has reported.
-            drop(thread.join());
-        }
-    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         drop(self.stop.take());
-        // As above: a panic has been reported, and a second one here would abort.
-        self.run_forever();
+        if let Some(thread) = self.thread.take() {
+            // The thread ends only with a panic of its own, which it has reported; a second one
+            // here would abort.
+            drop(thread.join());
+        }
     }
 }
 

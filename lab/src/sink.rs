@@ -172,9 +172,4 @@ impl Sink {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
-
-    /// Serves until the process ends.
-    pub fn run_forever(mut self) {
-        self.server.run_forever();
-    }
 }

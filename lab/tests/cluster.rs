@@ -5,7 +5,9 @@
     reason = "tests look at processes and files from outside"
 )]
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use lab::cluster::{Cluster, ClusterError, ClusterOptions};
 
@@ -165,4 +167,53 @@ fn a_standby_streams_and_takes_over_when_it_is_promoted() {
     let timeline = "SELECT timeline_id FROM pg_control_checkpoint()";
     standby.execute("postgres", "CHECKPOINT").unwrap();
     assert_eq!(standby.query_one("postgres", timeline).unwrap(), "2");
+}
+
+fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_mins(1), "{what} did not happen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts this test program again, as a process that holds a cluster until it is killed.
+fn holder(report: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_killed_process_leaves_nothing_for_long", "--nocapture"])
+        .env("LAB_TEST_REPORT", report)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_for_long() {
+    if let Some(report) = std::env::var_os("LAB_TEST_REPORT") {
+        let cluster = ClusterOptions::new().start().unwrap();
+        std::fs::write(report, cluster.host_dir().as_os_str().as_encoded_bytes()).unwrap();
+        std::thread::sleep(Duration::from_mins(5));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report");
+    let mut killed = holder(&report);
+    let read = |report: &Path| std::fs::read_to_string(report).unwrap_or_default();
+    wait_until("the first cluster", || !read(&report).is_empty());
+    let orphan = PathBuf::from(read(&report));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(orphan.join("data/postmaster.pid").exists(), "the server outlives its process");
+
+    let report = folder.path().join("second");
+    let mut second = holder(&report);
+    wait_until("the second cluster", || !read(&report).is_empty());
+    let living = PathBuf::from(read(&report));
+    assert!(!orphan.exists(), "the next process sweeps it");
+    let own = ClusterOptions::new().start().unwrap();
+    assert!(living.exists(), "a living process keeps its own");
+    second.kill().unwrap();
+    second.wait().unwrap();
+    Cluster::attach(&living).unwrap().destroy().unwrap();
+    drop(own);
 }
