@@ -8,7 +8,9 @@ demo: install-demo
 	$(CARGO) build --locked --package runbook
 	scripts/demo
 
-test: install-test lint deny
+# Most tests wait for servers that they started: two at a time on each core.
+test: export RUST_TEST_THREADS ?= $(shell echo $$((2 * $$(nproc))))
+test: install-test lint
 	$(CARGO) test --locked --workspace --no-fail-fast
 
 # Incremental base backups of a real server: they came with PostgreSQL 17.
@@ -29,7 +31,7 @@ renew:
 	target/debug/runbook schema > schemas/runbook.schema.json
 	SNAPSHOTS=overwrite $(CARGO) test --locked --quiet --test pages
 
-# Licences, banned crates and sources.
+# Licences, banned crates and sources: whenever `Cargo.lock` changes.
 deny:
 	command -v cargo-deny >/dev/null || $(CARGO) install --locked --quiet cargo-deny
 	$(CARGO) deny --locked check bans licenses sources

@@ -8,6 +8,7 @@
 mod backup;
 mod language;
 mod measure;
+mod objects;
 mod scheduling;
 mod table;
 
@@ -19,11 +20,12 @@ type Measured = fn() -> Section;
 fn main() {
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    let all: [(&str, Measured); 4] = [
+    let all: [(&str, Measured); 5] = [
         ("language", language::section),
         ("scheduling", scheduling::section),
         ("backup", backup::section),
         ("table", table::section),
+        ("objects", objects::section),
     ];
     let chosen =
         all.iter().filter(|(name, _)| wanted.is_empty() || wanted.iter().any(|w| w == name));

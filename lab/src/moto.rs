@@ -13,7 +13,7 @@ pub use crate::plain::Answer;
 use crate::plain::Plain;
 
 /// The version that `scripts/install test` installs.
-pub const VERSION: &str = "5.2.5";
+const VERSION: &str = "5.2.5";
 
 /// Serves until its standard input ends, which the kernel sees to when our process ends.
 const PROGRAM: &str = "\
@@ -32,7 +32,7 @@ const START: Duration = Duration::from_mins(2);
 #[derive(Debug, thiserror::Error)]
 pub enum MotoError {
     /// It is not on this machine.
-    #[error("moto {VERSION} is not installed at `{0}`: run `scripts/install test`")]
+    #[error("`{0}` of moto {VERSION} is not installed: run `scripts/install test`")]
     Absent(PathBuf),
     /// It did not start.
     #[error("moto did not answer on port {0} in time")]
@@ -52,10 +52,7 @@ pub struct Moto {
 impl Moto {
     /// Starts a server on a free port.
     pub fn start() -> Result<Self, MotoError> {
-        let python = folder().join("bin/python");
-        if !python.exists() {
-            return Err(MotoError::Absent(folder()));
-        }
+        let python = program("python")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new(python)
             .args(["-c", PROGRAM, "-H", "127.0.0.1", "-p", &port.to_string()])
@@ -115,6 +112,12 @@ impl Drop for Moto {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// A program that `scripts/install test` installs beside the server: `aws`.
+pub fn program(name: &str) -> Result<PathBuf, MotoError> {
+    let path = folder().join("bin").join(name);
+    if path.exists() { Ok(path) } else { Err(MotoError::Absent(path)) }
 }
 
 /// Where `scripts/install test` puts it.

@@ -11,7 +11,7 @@ use super::home::{Home, hand_over};
 use super::programs::{Account, Programs, output};
 
 /// Goes into the template's name: raise it when the settings or `initdb`'s options change.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// What every cluster runs with. Nothing here survives a power cut, and nothing has to.
 const SETTINGS: &str = "
@@ -20,6 +20,8 @@ synchronous_commit = off
 full_page_writes = off
 wal_level = logical
 max_wal_size = 4GB
+wal_init_zero = off
+wal_recycle = off
 listen_addresses = '127.0.0.1'
 timezone = 'UTC'
 log_timezone = 'UTC'

@@ -1,7 +1,6 @@
 //! The clients.
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 
@@ -41,21 +40,8 @@ for line in sys.stdin:
 
 type Lines = std::io::Lines<BufReader<ChildStdout>>;
 
-/// The folder that `scripts/install test` fills.
-fn folder() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache =
-        cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"));
-    let folders = std::fs::read_dir(cache).unwrap().filter_map(Result::ok).map(|it| it.path());
-    let has_aws = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.starts_with("runbook-moto-") && path.join("bin/aws").exists()
-    };
-    folders.into_iter().find(has_aws).expect("`scripts/install test` has installed `aws`")
-}
-
 fn prepared(cloud: &Cloud, program: &str) -> Command {
-    let mut command = Command::new(folder().join("bin").join(program));
+    let mut command = Command::new(lab::moto::program(program).unwrap());
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")

@@ -10,16 +10,12 @@ mod names;
 mod store;
 mod whole;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// The `aws` program, with a clean environment that leads to `url`.
 fn aws(url: &str, region: &str, (id, secret): (&str, &str)) -> Command {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-    let folder = cache.unwrap_or_else(home).join("runbook-moto-5.2.5");
-    let mut command = Command::new(folder.join("bin/aws"));
+    let mut command = Command::new(lab::moto::program("aws").unwrap());
     command
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap())

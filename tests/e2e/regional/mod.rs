@@ -164,6 +164,31 @@ fn a_lost_region_is_left_and_gone_back_to() {
 }
 
 #[test]
+fn a_drill_goes_there_and_back_and_loses_nothing() {
+    let scene = Scene::new();
+    let probes = Probes::start(&scene);
+    let suite = scene.folder("suite").join("ran");
+    scene.drill(&format!("sh,-c,echo ran >> {}", suite.display())).expect(0);
+    probes.saw_one_primary();
+    assert_eq!(std::fs::read_to_string(suite).unwrap(), "ran\nran\n", "away and at home");
+    assert_eq!(scene.effects_of("Promoted").len(), 2);
+    assert_eq!(scene.account()["lost"], 0, "{}", scene.account());
+    assert_eq!(number(&scene.report(), "/rpo/loss_ms"), 0);
+    assert!(scene.account()["database"].as_str().unwrap().contains("127.0.1.2"));
+    let told = format!("{:?}", scene.site.sink().messages());
+    assert!(told.contains("app-home is the primary, timeline 3"), "{told}");
+}
+
+#[test]
+fn a_drill_whose_suite_fails_stays_where_it_is() {
+    let scene = Scene::new();
+    scene.drill("false").expect(1);
+    assert_eq!(scene.effects_of("Promoted").len(), 1);
+    let told = format!("{:?}", scene.site.sink().messages());
+    assert!(told.contains("FAILED at suite_away"), "{told}");
+}
+
+#[test]
 fn a_plan_tells_what_needs_the_region_that_is_lost() {
     let scene = Scene::new();
     let shown = scene.planned(&["--without-region", EAST]);

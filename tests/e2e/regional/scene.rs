@@ -134,11 +134,42 @@ impl Scene {
             "isolation_groups=sg-isolated".to_owned(),
         ];
         let params: Vec<String> = said.into_iter().chain(self.moving()).collect();
+        self.run_home(&["run", "runbooks/failback.yaml", "--yes"], &params)
+    }
+
+    /// Runs `regional-drill` with a test suite: a program and its arguments, commas between them.
+    pub(super) fn drill(&self, suite: &str) -> Ended {
+        let said = [
+            "primary=app-primary".to_owned(),
+            format!("primary_region={EAST}"),
+            "replica=app-replica".to_owned(),
+            format!("replica_region={WEST}"),
+            "rebuilt=app-home".to_owned(),
+            "next_replica=app-away".to_owned(),
+            "home_groups=sg-app".to_owned(),
+            "home_subnets=default".to_owned(),
+            "home_parameters=default.postgres15".to_owned(),
+            "home_isolation_groups=sg-isolated".to_owned(),
+            "away_groups=sg-app".to_owned(),
+            "away_subnets=default".to_owned(),
+            "away_parameters=default.postgres15".to_owned(),
+            "away_isolation_groups=sg-isolated".to_owned(),
+            format!("suite={suite}"),
+            "attended=false".to_owned(),
+        ];
+        let params: Vec<String> = said.into_iter().chain(self.moving()).collect();
+        let now = Timestamp::now().to_string();
+        let args = ["run", "runbooks/regional-drill.yaml", "--yes", "--incident-at", &now];
+        self.run_home(&args, &params)
+    }
+
+    /// A runbook that goes home knows the instances of the way.
+    fn run_home(&self, args: &[&str], params: &[String]) -> Ended {
         let (old, current) =
             (self.value("PRIMARY_DATABASE_URL"), self.value("STANDBY_DATABASE_URL"));
         // The second instance of a region has the second address.
         let rebuilt = old.replace("127.0.1.1", "127.0.1.2");
-        let mut command = self.command(&["run", "runbooks/failback.yaml", "--yes"], &params);
+        let mut command = self.command(args, params);
         command.env("OLD_DATABASE_URL", old).env("REBUILT_DATABASE_URL", rebuilt);
         command.env("CURRENT_DATABASE_URL", current);
         Ended::of(command.output().unwrap())
@@ -146,13 +177,10 @@ impl Scene {
 
     /// What the official command line of AWS says, in a region.
     pub(super) fn aws(&self, region: &str, args: &[&str]) -> String {
-        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-        let home = || PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache");
-        let folder = format!("runbook-moto-{}/bin/aws", lab::moto::VERSION);
-        let mut aws = Command::new(cache.unwrap_or_else(home).join(folder));
+        let mut aws = Command::new(lab::moto::program("aws").unwrap());
         aws.args(["--region", region, "--endpoint-url", &self.site.cloud().url()]).args(args);
         aws.envs(self.site.environment());
-        Ended::of(aws.output().expect("`scripts/install test` installs it")).expect(0).stdout
+        Ended::of(aws.output().unwrap()).expect(0).stdout
     }
 
     /// The newest run as `runbook report` tells it.
