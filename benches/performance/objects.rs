@@ -42,9 +42,9 @@ impl Place {
         std::fs::write(folder.path().join("measured.yaml"), runbook).expect("a runbook is written");
         let place = Self { server, folder };
         let object = place.folder.path().join("object");
-        let make = format!("head -c {megabytes}M /dev/urandom > {}", object.display());
-        let made = Command::new("bash").args(["-c", &make]).status().expect("a shell runs");
-        assert!(made.success(), "{make}");
+        let fill = format!("head -c {megabytes}M /dev/urandom > {}", object.display());
+        let filled = Command::new("bash").args(["-c", &fill]).status().expect("a shell runs");
+        assert!(filled.success(), "{fill}");
         place
     }
 
