@@ -89,6 +89,32 @@ fn a_step_needs_the_regions_of_all_that_it_touches() {
     assert_eq!(all("uses: fake.dump, with: {connection: other, store: folder}"), [""; 0]);
 }
 
+#[test]
+fn steps_handlers_and_undos_take_over_what_they_do_not_say_themselves() {
+    let text = format!(
+        "{HEAD}steps:\n  \
+           - {{id: a, uses: fake.cloud, undo: {{uses: fake.cloud, with: {{region: eu-west-1}}}}}}\n  \
+           - {{id: b, uses: fake.play, undo: {{uses: fake.cloud}}}}\n\
+         handlers:\n  failure:\n    - {{id: c, uses: fake.cloud}}\n"
+    );
+    let checked = Runbook::check(&text, &Kinds);
+    assert!(!checked.problems.iter().any(Diagnostic::is_error), "{:#?}", checked.problems);
+    let source = Source { file: String::new(), sha256: String::new() };
+    let plan = checked.runbook.unwrap().plan(&Kinds, &IndexMap::new(), source).unwrap();
+    let regions = plan.steps.iter().map(|step| (step.id.as_str(), step.with["region"].as_str()));
+    let mut regions: Vec<_> = regions.collect();
+    regions.sort_unstable();
+    let home = Some("{{ params.home }}");
+    let expected = [
+        ("a", home),
+        ("a.undo", Some("eu-west-1")),
+        ("b", None),
+        ("b.undo", home),
+        ("failure.c", home),
+    ];
+    assert_eq!(regions, expected);
+}
+
 fn gone(steps: &str, region: &str, skipped: &[&str]) -> Without {
     let skipped: BTreeSet<_> = skipped.iter().map(|id| id.parse().unwrap()).collect();
     without(&planned(steps, Variant::default()), region, &skipped)

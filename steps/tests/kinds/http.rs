@@ -179,6 +179,20 @@ async fn a_check_of_a_dead_or_silent_server_may_be_retried() {
 }
 
 #[tokio::test]
+async fn a_check_that_may_wait_looks_until_the_server_is_well_or_its_time_is_up() {
+    let sink = Sink::start().unwrap();
+    sink.fail_next(2, Fault::Drop);
+    let any = json!({"url": format!("{}/any", sink.url()), "wait": "1m", "interval": "20ms"});
+    assert_eq!(send("http.check", any).await.unwrap()["status"], 200);
+    assert_eq!(sink.messages().len(), 3, "two looks failed, the third did not");
+    sink.set_health(503);
+    let health =
+        json!({"url": format!("{}/health", sink.url()), "wait": "100ms", "interval": "20ms"});
+    let error = send("http.check", health).await.unwrap_err();
+    assert_eq!(said(&error), ("RB0707", ErrorClass::Transient));
+}
+
+#[tokio::test]
 async fn a_slow_server_is_given_up() {
     let sink = Sink::start().unwrap();
     sink.fail_next(1, Fault::DelayMs(60_000));
