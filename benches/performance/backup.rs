@@ -14,7 +14,7 @@ use model::proof::Level;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::measure::{Row, Section, median, timed};
+use crate::measure::{Row, Section, high_water, median, timed};
 
 /// The database of the measurements.
 const DATABASE: &str = "bulk";
@@ -99,9 +99,7 @@ impl Bench {
 fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("the kernel tells");
     std::fs::write("/proc/self/clear_refs", "5").expect("the kernel forgets the peak");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kibibytes / 1024
+    high_water(&status).expect("a peak")
 }
 
 fn ratio(what: Duration, held_against: Duration) -> f64 {

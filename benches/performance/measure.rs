@@ -39,6 +39,14 @@ pub(crate) fn timed(call: &mut impl FnMut()) -> Duration {
     begun.elapsed()
 }
 
+/// The most memory that a process held, in MiB, as its `/proc/<pid>/status` says it; an ended one
+/// says nothing. <https://www.kernel.org/doc/html/latest/filesystems/proc.html>
+pub(crate) fn high_water(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
+    Some(kibibytes / 1024)
+}
+
 /// A duration in milliseconds, as the page prints it.
 pub(crate) fn millis(duration: Duration) -> String {
     format!("{:.1} ms", duration.as_secs_f64() * 1e3)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use lab::s3::S3;
 
-use crate::measure::{Row, Section, timed};
+use crate::measure::{Row, Section, high_water, timed};
 
 const RUNBOOK: &str = r#"
 version: 1
@@ -80,12 +80,10 @@ fn watched(mut child: Child) -> u64 {
     let mut peak = 0;
     loop {
         let told = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = told.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let kibibytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
-        peak = peak.max(kibibytes.unwrap_or_default());
+        peak = peak.max(high_water(&told).unwrap_or_default());
         if let Some(status) = child.try_wait().expect("the process is ours") {
             assert!(status.success(), "{status}");
-            return peak / 1024;
+            return peak;
         }
         std::thread::sleep(Duration::from_millis(10));
     }
