@@ -160,7 +160,7 @@ codes! {
         "`steps.<id>.outputs` of a step with `foreach` is a list with the outputs of each item, in their order. It is used as a whole, or in a loop: which place in the list an item has would change with the items.",
         "text: \"{{ steps.dump.outputs[0].rows }}\"";
     INCLUDE = "RB0265", "a `runbook.include` that cannot be used",
-        "`runbook.include` stands for the steps of another runbook: `with: {file: failback.yaml, params: {...}}`. It never runs itself, so that it takes `id`, `uses`, `with` and `needs` only.",
+        "`runbook.include` stands for the steps of another runbook: `with: {file: failback.yaml, params: {...}}`. It never runs itself, so that it takes `id`, `name`, `phase`, `uses`, `with`, `needs` and `if` only; `if` is answered before the run and reads nothing but parameters.",
         "uses: runbook.include\ntimeout: 5m";
     INCLUDED_FILE = "RB0266", "an included runbook that cannot be read",
         "`file` is relative to the runbook that includes it and may not leave the folder of the runbook that was given on the command line: neither by `..`, nor by an absolute path, nor by a symbolic link.",

@@ -6,6 +6,7 @@ use engine::registry::{DynStep, Registry, Typed};
 pub mod aws;
 pub mod codes;
 pub mod command;
+pub(crate) mod defaults;
 pub mod dns;
 pub mod docker;
 pub mod fence;

@@ -229,7 +229,7 @@ impl Examining<'_> {
         for id in parsed.asked_steps() {
             let path: Vec<&str> = id.split('.').collect();
             match self.names.find(&path).filter(|found| found.length == path.len()) {
-                Some(found) if found.loose => {
+                Some(found) if found.loose.is_some() => {
                     problems.push(refused(format!("`{id}` is there only for some parameters")));
                 }
                 Some(found) => input.refer(&found),
@@ -429,7 +429,7 @@ fn name(one: &Instance<'_>, part: &Part<'_>, problems: &mut Vec<Diagnostic>) -> 
 }
 
 /// Results for a check: nothing has failed.
-struct AllWell;
+pub(super) struct AllWell;
 
 impl Results for AllWell {
     fn succeeded(&self, _: Option<&str>) -> bool {

@@ -8,7 +8,7 @@ use indexmap::IndexMap;
 
 use super::foreach::{self, Item, Items};
 use super::handlers::Told;
-use super::param::Bound;
+use super::param::{self, Bound};
 use super::step::Step;
 use super::{Runbook, include};
 use crate::codes::language as code;
@@ -42,6 +42,8 @@ pub(super) struct Part<'a> {
     pub(super) places: Vec<Place>,
     /// The parameters that `foreach` and inclusions read.
     pub(super) read_params: HashSet<String>,
+    /// It is there with the parameters' defaults.
+    pub(super) usual: bool,
     ids: HashMap<&'a str, usize>,
 }
 
@@ -63,6 +65,8 @@ pub(super) enum Sort {
     },
     /// The steps of that part.
     Part(usize),
+    /// None: the condition of the inclusion does not hold.
+    Absent,
     /// Nothing: its problem is reported where it stands.
     Unread,
 }
@@ -92,8 +96,17 @@ pub(super) struct Found<'a> {
     pub(super) id: String,
     /// How many parts of the path belong to the name.
     pub(super) length: usize,
+    /// Why it is there only for some parameters, when it is.
+    pub(super) loose: Option<Loose>,
+}
+
+/// Why something is there only for some parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loose {
     /// It is one item of a group whose items are not written out.
-    pub(super) loose: bool,
+    Item,
+    /// It is inside an inclusion that has an `if`.
+    Inclusion,
 }
 
 impl<'a> Expansion<'a> {
@@ -101,7 +114,7 @@ impl<'a> Expansion<'a> {
     pub(super) fn new(runbook: &'a Runbook, bound: Bound, problems: &mut Vec<Diagnostic>) -> Self {
         let expansion = Self { parts: Vec::new(), steps: Vec::new() };
         let mut expanding = Expanding { expansion, instances: 0, problems };
-        expanding.part(runbook, None, bound, None);
+        expanding.part(Part::new(runbook, bound));
         expanding.undos();
         expanding.handlers(runbook);
         expanding.refuse_equal_ids();
@@ -120,14 +133,15 @@ impl<'a> Expansion<'a> {
             written,
             id: inside.id_of(&written.id.text),
             length: 1,
-            loose: false,
+            loose: None,
         };
         match (place.sort, rest.first()) {
             (Sort::Part(inner), Some(next))
                 if self.parts[inner].ids.contains_key(next.as_ref()) =>
             {
-                let found = self.find(inner, rest)?;
-                Some(Found { length: found.length + 1, ..found })
+                let (found, perhaps) = (self.find(inner, rest)?, written.condition.is_some());
+                let loose = found.loose.or(perhaps.then_some(Loose::Inclusion));
+                Some(Found { length: found.length + 1, loose, ..found })
             }
             (Sort::Group { literal }, Some(next)) => {
                 Some(self.item(&found, next.as_ref(), literal).unwrap_or(found))
@@ -149,7 +163,8 @@ impl<'a> Expansion<'a> {
             None => 0..0,
         };
         let id = format!("{}.{id}", group.id);
-        Some(Found { steps, sort: Sort::One, id, length: 2, loose: !literal, ..group.clone() })
+        let loose = (!literal).then_some(Loose::Item);
+        Some(Found { steps, sort: Sort::One, id, length: 2, loose, ..group.clone() })
     }
 
     /// The place among the steps of a part's text.
@@ -161,6 +176,11 @@ impl<'a> Expansion<'a> {
     pub(super) fn left_out(&self, one: &Instance<'_>) -> Option<LeftOut> {
         let undone = one.undoes.and_then(|at| self.steps[at].step.left_out);
         one.step.left_out.or(undone)
+    }
+
+    /// The steps of this scope are there with the parameters' defaults.
+    pub(super) fn is_usual(&self, scope: Option<&str>) -> bool {
+        self.parts.iter().any(|part| part.usual && part.prefix.as_deref() == scope)
     }
 
     /// The groups of the plan.
@@ -198,6 +218,16 @@ impl Instance<'_> {
             name: item.name.clone(),
             value: item.value.clone(),
         }
+    }
+}
+
+impl<'a> Part<'a> {
+    /// The runbook itself, not yet spread out.
+    fn new(runbook: &'a Runbook, bound: Bound) -> Self {
+        let ids = runbook.steps.iter().enumerate().rev();
+        let ids = ids.map(|(at, step)| (step.id.text.as_str(), at)).collect();
+        let (places, read_params) = (Vec::with_capacity(runbook.steps.len()), HashSet::new());
+        Self { runbook, prefix: None, bound, outer: None, places, read_params, usual: true, ids }
     }
 }
 
@@ -243,18 +273,8 @@ struct Expanding<'a, 'p> {
 }
 
 impl<'a> Expanding<'a, '_> {
-    fn part(
-        &mut self,
-        runbook: &'a Runbook,
-        prefix: Option<String>,
-        bound: Bound,
-        outer: Option<(usize, usize)>,
-    ) -> usize {
-        let number = self.expansion.parts.len();
-        let ids = runbook.steps.iter().enumerate().rev();
-        let ids = ids.map(|(at, step)| (step.id.text.as_str(), at)).collect();
-        let (places, read_params) = (Vec::with_capacity(runbook.steps.len()), HashSet::new());
-        let part = Part { runbook, prefix, bound, outer, places, read_params, ids };
+    fn part(&mut self, part: Part<'a>) -> usize {
+        let (number, runbook) = (self.expansion.parts.len(), part.runbook);
         self.expansion.parts.push(part);
         for at in 0..runbook.steps.len() {
             let start = self.expansion.steps.len();
@@ -269,7 +289,7 @@ impl<'a> Expanding<'a, '_> {
         let runbook = self.expansion.parts[part].runbook;
         let step = &runbook.steps[at];
         if step.include.is_some() {
-            return self.include(part, at).map_or(Sort::Unread, Sort::Part);
+            return self.include(part, at).unwrap_or(Sort::Unread);
         }
         if step.foreach.is_some() {
             let Some(items) = self.items(part, step) else { return Sort::Unread };
@@ -336,7 +356,7 @@ impl<'a> Expanding<'a, '_> {
         Some(items)
     }
 
-    fn include(&mut self, outer: usize, at: usize) -> Option<usize> {
+    fn include(&mut self, outer: usize, at: usize) -> Option<Sort> {
         let inside = &mut self.expansion.parts[outer];
         let runbook = inside.runbook;
         let step = &runbook.steps[at];
@@ -344,10 +364,21 @@ impl<'a> Expanding<'a, '_> {
         inside
             .read_params
             .extend(include.params.values().flat_map(|e| foreach::params_in(&e.node)));
-        let outer_scope = (runbook, &inside.bound);
+        let condition = step.condition.as_ref();
+        inside.read_params.extend(condition.into_iter().flat_map(foreach::params_of));
+        let wanted = include::is_wanted(condition, (runbook, &inside.bound), self.problems);
+        if !wanted && !inside.bound.assumed {
+            return Some(Sort::Absent);
+        }
+        // A check without parameters looks at the steps in any case.
+        let other = (!wanted).then(|| param::any(&runbook.params));
+        let outer_scope = (runbook, other.as_ref().unwrap_or(&inside.bound));
         let bound = include::bind(include, outer_scope, &included.runbook, self.problems);
-        let prefix = inside.id_of(&step.id.text);
-        Some(self.part(&included.runbook, Some(prefix), bound, Some((outer, at))))
+        let (prefix, usual) = (inside.id_of(&step.id.text), inside.usual && wanted);
+        let outer = Some((outer, at));
+        let part =
+            Part { prefix: Some(prefix), outer, usual, ..Part::new(&included.runbook, bound) };
+        Some(Sort::Part(self.part(part)))
     }
 
     /// Ids that were written as different ones may meet when they are joined.

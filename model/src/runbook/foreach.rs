@@ -2,14 +2,16 @@
 
 use serde_json::{Value, json};
 
+use super::check::AllWell;
 use super::declare::is_identifier;
 use super::fields::{Fields, Keys};
 use super::param::{Bound, RESERVED};
+use super::step::Spanned;
 use super::{Runbook, names};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
 use crate::node::{Node, NodeValue, SourceSpan};
-use crate::template::{self, FUNCTIONS, Reference, Template};
+use crate::template::{self, Condition, FUNCTIONS, Reference, Template};
 
 /// `foreach` as it is written.
 #[derive(Debug, Clone)]
@@ -165,6 +167,13 @@ pub(super) fn params_in(node: &Node) -> Vec<String> {
     }
 }
 
+/// The parameters that a condition reads.
+pub(super) fn params_of(condition: &Spanned) -> Vec<String> {
+    let references = Condition::parse(&condition.text).map(|parsed| parsed.references());
+    let params = references.unwrap_or_default().into_iter().filter(|one| one.root == "params");
+    params.filter_map(|one| one.path.into_iter().next()).collect()
+}
+
 /// Reads values that are known before the run: literals, and templates over params.
 pub(super) struct Reading<'a, 'p> {
     pub(super) runbook: &'a Runbook,
@@ -222,7 +231,7 @@ impl Reading<'_, '_> {
         let references = template.references();
         let before = self.problems.len();
         for reference in &references {
-            self.check(reference, node);
+            self.check(reference, &node.span);
         }
         if self.problems.len() > before {
             return None;
@@ -237,8 +246,43 @@ impl Reading<'_, '_> {
         }
     }
 
-    fn check(&mut self, reference: &Reference, node: &Node) {
-        let at = self.runbook.place_of(reference, &node.span);
+    /// Whether an `if` holds before the run.
+    pub(super) fn holds(&mut self, condition: &Spanned) -> Option<bool> {
+        let span = &condition.span;
+        let refused = |message: String| Diagnostic::error(code::CONDITION, span.clone(), message);
+        let parsed = match Condition::parse(&condition.text) {
+            Ok(parsed) => parsed,
+            Err(error) => {
+                self.problems.push(refused(error.message));
+                return None;
+            }
+        };
+        if parsed.asks_results() {
+            let problem = refused(format!("`{}` asks how steps ended", condition.text));
+            self.problems.push(
+                problem
+                    .why("a plan names every step before the run starts")
+                    .help("use literals and `params` only"),
+            );
+            return None;
+        }
+        let before = self.problems.len();
+        parsed.references().iter().for_each(|reference| self.check(reference, span));
+        if self.problems.len() > before {
+            return None;
+        }
+        match parsed.holds(&json!({"params": self.bound.values}), &AllWell) {
+            Ok(holds) => Some(holds),
+            Err(_) if self.sampled => None,
+            Err(error) => {
+                self.problems.push(refused(error.message));
+                None
+            }
+        }
+    }
+
+    fn check(&mut self, reference: &Reference, span: &SourceSpan) {
+        let at = self.runbook.place_of(reference, span);
         let name = reference.path.first();
         let Some(name) = name.filter(|_| reference.root == "params") else {
             let message = format!("`{}` is not known when the plan is made", reference.dotted());

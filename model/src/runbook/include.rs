@@ -17,7 +17,7 @@ use crate::{suggest, template};
 pub const INCLUDE_KIND: &str = "runbook.include";
 
 /// The keys that such a step may have.
-const KEYS: [&str; 6] = ["id", "name", "phase", "uses", "with", "needs"];
+const KEYS: [&str; 7] = ["id", "name", "phase", "uses", "with", "needs", "if"];
 
 const WITH: Keys =
     Keys { what: "`with` of `runbook.include`", known: &["file", "params"], later: &[] };
@@ -62,9 +62,6 @@ fn refused_key(key: &str, span: &SourceSpan) -> Diagnostic {
     let problem = Diagnostic::error(code::INCLUDE, span.clone(), message)
         .why("it never runs itself: the steps of the other runbook stand in its place");
     problem.help(match key {
-        "if" => {
-            "hand a parameter over and write `if: params.<name>` in the other runbook".to_owned()
-        }
         "foreach" => "include the runbook once for each, under different ids".to_owned(),
         _ => format!("write `{key}` in the steps of the other runbook"),
     })
@@ -94,6 +91,18 @@ fn given(node: &Node, problems: &mut Vec<Diagnostic>) -> IndexMap<String, Entry>
             IndexMap::new()
         }
     }
+}
+
+/// Whether `if` holds, which reads nothing but the parameters.
+pub(super) fn is_wanted(
+    condition: Option<&Spanned>,
+    (runbook, bound): (&Runbook, &Bound),
+    problems: &mut Vec<Diagnostic>,
+) -> bool {
+    let Some(condition) = condition else { return true };
+    let mut reading = Reading { runbook, bound, problems, sampled: false };
+    let holds = reading.holds(condition);
+    reading.sampled || holds != Some(false)
 }
 
 /// The parameters of an included runbook. What is wrong with one is reported, and the check goes

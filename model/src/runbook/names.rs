@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::Runbook;
 use super::declare::Named;
-use super::expand::{Expansion, Found, Instance, Part, Sort};
+use super::expand::{Expansion, Found, Instance, Loose, Part, Sort};
 use super::facts::{Facts, Step as Followed, follow};
 use super::foreach::Item;
 use super::order::{Order, ancestors};
@@ -224,7 +224,8 @@ impl<'a> Names<'a> {
         let undefined = |message| Diagnostic::error(code::UNDEFINED, at.clone(), message);
         match (found.sort, rest.first().map(String::as_str)) {
             (Sort::Unread, _) => Ok(()),
-            _ if found.loose => Err(Box::new(loose(&name, at))),
+            (Sort::Absent, _) => Err(Box::new(loose(&name, Loose::Inclusion, at))),
+            (_, _) if let Some(why) = found.loose => Err(Box::new(loose(&name, why, at))),
             _ if !self.has_run(&found) => Err(Box::new(self.not_run(&name, at))),
             (Sort::Part(inner), Some(next)) if !["outputs", "status"].contains(&next) => {
                 let known = self.expansion.parts[inner].runbook.step_ids();
@@ -310,12 +311,22 @@ impl<'a> Names<'a> {
     }
 }
 
-/// One item of a group whose items are not written out.
-fn loose(name: &str, at: SourceSpan) -> Diagnostic {
+/// Something that is there only for some parameters.
+fn loose(name: &str, why: Loose, at: SourceSpan) -> Diagnostic {
     let group = name.rsplit_once('.').map_or(name, |(group, _)| group);
+    let (why, help) = match why {
+        Loose::Item => (
+            format!("the items of `{group}` come from a parameter"),
+            format!("read `steps.{group}.outputs`, the list of all"),
+        ),
+        Loose::Inclusion => (
+            "it belongs to an inclusion that has an `if`".to_owned(),
+            "read it in a step of the included runbook".to_owned(),
+        ),
+    };
     Diagnostic::error(code::UNDEFINED, at, format!("`{name}` is there only for some parameters"))
-        .why(format!("the items of `{group}` come from a parameter"))
-        .help(format!("read `steps.{group}.outputs`, the list of all"))
+        .why(why)
+        .help(help)
 }
 
 /// A field of an item, as far as the item has fields.

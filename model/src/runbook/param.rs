@@ -326,6 +326,12 @@ pub(super) fn samples(params: &Named<Param>) -> Bound {
     bound
 }
 
+/// Values for a check of what only other parameters than the usual bring about: any at all.
+pub(super) fn any(params: &Named<Param>) -> Bound {
+    let values = params.iter().map(|(name, param)| (name.clone(), param.value.sample()));
+    Bound { values: values.collect(), sampled: params.keys().cloned().collect(), assumed: true }
+}
+
 /// The value that a node gives a parameter, or what is wrong where it stands.
 pub(super) fn value_of(
     params: &Named<Param>,

@@ -89,6 +89,7 @@ impl Runbook {
     }
 }
 
+/// Checks everything; the steps are those of a run without parameters.
 fn examined(
     runbook: &Runbook,
     catalog: &dyn Catalog,
@@ -96,7 +97,9 @@ fn examined(
 ) -> check::Examined {
     let bound = param::samples(&runbook.params);
     let expansion = Expansion::new(runbook, bound, problems);
-    check::examine(&expansion, catalog, problems)
+    let mut examined = check::examine(&expansion, catalog, problems);
+    examined.steps.retain(|step| expansion.is_usual(step.scope.as_deref()));
+    examined
 }
 
 /// Says of a problem in which variant alone it is one.

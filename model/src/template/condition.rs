@@ -74,6 +74,11 @@ impl<'text> Condition<'text> {
         functions.any(|function| function.as_str() != "succeeded")
     }
 
+    /// It asks how steps ended, so that only a run can tell whether it holds.
+    pub(crate) fn asks_results(&self) -> bool {
+        CALL.captures_iter(self.text).any(|call| call.get(1).is_some())
+    }
+
     /// Whether the step is to run.
     pub fn holds(&self, scope: &Value, results: &dyn Results) -> Result<bool, TemplateError> {
         let mut names: BTreeMap<String, Rendered> = BTreeMap::new();

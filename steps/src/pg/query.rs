@@ -74,7 +74,7 @@ pub struct Input {
     #[serde(default = "max_rows")]
     max_rows: u32,
     /// The statement may not write. Say `false` when it must.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     read_only: bool,
     /// How far a statement that writes reaches, as its author knows it: `reversible`,
     /// `destructive` or `irreversible`. Without it `destructive`, which on a protected connection
@@ -111,10 +111,6 @@ pub struct Query;
 
 fn max_rows() -> u32 {
     MAX_ROWS
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl From<Rows> for Output {

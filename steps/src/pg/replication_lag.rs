@@ -74,7 +74,7 @@ pub struct Input {
     /// The last transaction that was replayed is not older, unless nothing is left to replay.
     max_lag: Option<Span>,
     /// The standby streams at this moment.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     streaming: bool,
     /// How long to wait for the standby to come near enough; without it, one look decides.
     wait: Option<Span>,
@@ -107,10 +107,6 @@ pub struct Output {
 
 /// The step kind.
 pub struct ReplicationLag;
-
-fn yes() -> bool {
-    true
-}
 
 /// What a standby tells.
 struct Standby {

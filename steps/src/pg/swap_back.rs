@@ -17,9 +17,7 @@ use super::connection::{Session, connect_pinned};
 use super::meter::Meter;
 use super::restore_table::difference::{Counts, Pair};
 use super::restore_table::exchange::{Exchange, Way, may_rest};
-use super::restore_table::input::{
-    default_lock_timeout, list_words, table_names, table_problems, yes,
-};
+use super::restore_table::input::{default_lock_timeout, list_words, table_names, table_problems};
 use super::restore_table::kept::{Kept, Mark, fingerprint, keep, write_mark};
 use super::restore_table::live::{Live, unsupported};
 use super::sql;
@@ -76,7 +74,7 @@ pub struct Input {
     #[serde(default = "default_lock_timeout")]
     lock_timeout: Span,
     /// Materialized views that read the tables are refreshed in the same transaction.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     refresh: bool,
 }
 

@@ -34,8 +34,6 @@ fn settle_primary(world: &World, key: &Key, prepare: Option<Prepare>) -> Done {
         .setting("synchronous_commit", "on")
         // A backup of a replica needs them.
         .setting("full_page_writes", "on")
-        // Its commits on a primary that is shut in would look like those of somebody who writes.
-        .setting("autovacuum", "off")
         .setting("wal_keep_size", "256MB")
         .setting("wal_retrieve_retry_interval", "200ms")
         .start()?;

@@ -80,7 +80,7 @@ pub struct Input {
     /// What to put back: the output `former` of such a step. Either this or `changes`.
     restore: Option<Vec<Record>>,
     /// Whether it waits until every server of the zone has the change.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     wait: bool,
     /// The time between two looks.
     #[serde(default = "five_seconds")]
@@ -122,10 +122,6 @@ struct Asked {
 
 /// The step kind.
 pub struct Update;
-
-fn yes() -> bool {
-    true
-}
 
 fn asked_for(ctx: &StepContext) -> Option<Asked> {
     serde_json::from_value(ctx.fact(ASKED)?).ok()

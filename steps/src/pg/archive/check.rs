@@ -72,10 +72,10 @@ pub struct Input {
     /// The last archived commit, or the newest base backup, is not older.
     max_age: Option<Span>,
     /// No segment is missing.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     no_gaps: bool,
     /// The server archives, and its last attempt did not fail.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     archiving: bool,
     /// The archive leads at least to this position, such as the end of a base backup.
     includes: Option<Lsn>,
@@ -142,10 +142,6 @@ pub struct Output {
 
 /// The step kind.
 pub struct ArchiveCheck;
-
-fn yes() -> bool {
-    true
-}
 
 /// Everything that was found.
 struct Seen {

@@ -77,7 +77,7 @@ pub struct Input {
     pub(super) triggers: Triggers,
     /// The changed tables are rewritten afterwards. Without it old values stay in the files, out of
     /// sight, until the room is used again.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(super) rewrite: bool,
     /// The system identifier of production's server: the step refuses that server.
     pub(super) not_system_identifier: Option<String>,
@@ -94,7 +94,7 @@ pub(super) struct Mask {
     /// One SQL expression; it may read the columns of the row.
     pub(super) with: String,
     /// A null stays null.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(super) keep_null: bool,
     /// Values may be as they were, in this row or another: a shuffle, a list of few values.
     #[serde(default)]
@@ -110,10 +110,6 @@ pub(super) enum Triggers {
     Disable,
     /// They fire; what they write may hold old values.
     Fire,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A column by its names, without quotes.

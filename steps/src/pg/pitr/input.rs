@@ -76,7 +76,7 @@ pub struct Input {
     /// The timeline to follow; without it, the newest that leads on from the base backup.
     pub(super) timeline: Option<u32>,
     /// What was committed at the very moment is in.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub(super) inclusive: bool,
     /// The port, for the socket and 127.0.0.1.
     #[serde(default = "port")]
@@ -129,10 +129,6 @@ impl Action {
 
 fn latest() -> String {
     "latest".to_owned()
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn port() -> u16 {

@@ -3,6 +3,7 @@
 mod carry_out;
 mod gate;
 mod proof;
+mod silence;
 mod standing;
 mod terms;
 

@@ -1,7 +1,5 @@
 //! The terms of a promotion: what covers it, what may be lost, and which standby it is.
 
-use std::time::Duration;
-
 use engine::context::StepContext;
 use jiff::Timestamp;
 use model::catalog::InputProblem;
@@ -13,6 +11,7 @@ use tokio_postgres::types::PgLsn;
 
 use super::carry_out::Announced;
 use super::gate::{loss, written};
+use super::silence::{Heard, LOOK, Listening, QUIET_LOOKS};
 use super::standing::{Standing, look};
 use crate::pg::connection::Session;
 
@@ -21,9 +20,6 @@ const CONFIRMED: &str = "confirmed";
 
 /// Nobody can reach the old primary, so that nobody can fence it.
 const UNREACHABLE: &str = "impossible_unreachable";
-
-/// While the standby streams, a commit that arrives within this time is one too many.
-const LISTEN: Duration = Duration::from_secs(1);
 
 /// What keeps the old primary from writing.
 #[derive(Deserialize, JsonSchema)]
@@ -69,16 +65,24 @@ fn uncovered(why: &str) -> StepError {
 
 /// Refuses to promote beside a primary that goes on committing.
 async fn check_silence(ctx: &StepContext, session: &Session) -> Result<Standing, StepError> {
-    let before = look(session).await?;
-    if !before.streaming {
-        return Ok(before);
+    let mut found = look(session).await?;
+    let mut listening = Listening::default();
+    while found.streaming {
+        ctx.sleep(LOOK).await?;
+        let before = std::mem::replace(&mut found, look(session).await?);
+        let committed = found.replayed_until > before.replayed_until;
+        match listening.hear(committed) {
+            Heard::Silence => break,
+            Heard::Writer => {
+                return Err(uncovered("the old primary still commits, and the standby streams it"));
+            }
+            Heard::Doubt if committed => ctx.log(format!(
+                "a commit of the old primary arrived, which may be its own: waiting for {QUIET_LOOKS} s without one"
+            )),
+            Heard::Doubt => {}
+        }
     }
-    ctx.sleep(LISTEN).await?;
-    let after = look(session).await?;
-    if after.replayed_until > before.replayed_until {
-        return Err(uncovered("the old primary still commits, and the standby streams it"));
-    }
-    Ok(after)
+    Ok(found)
 }
 
 impl Terms<'_> {

@@ -14,7 +14,7 @@ use crate::store::Backup;
 /// Makes a new database from a backup set. Every object is checked against the
 /// SHA-256 of the manifest while it streams; definitions come first, then the rows over several
 /// connections, sequences, large objects, then indexes, constraints and triggers, then the
-/// settings of the database, then `ANALYZE`.
+/// settings of the database, then `ANALYZE` (unless `analyze: false`).
 ///
 /// ## When to use it
 /// To recover, or to look at an older state beside the living database.
@@ -63,6 +63,10 @@ pub struct Input {
     /// that does not have the roles.
     #[serde(default)]
     pub no_owner: bool,
+    /// Collects statistics, without which queries may be planned badly. `false` ends the restore
+    /// sooner; autovacuum, or `vacuumdb --analyze-in-stages`, makes up for it afterwards.
+    #[serde(default = "crate::defaults::yes")]
+    pub analyze: bool,
 }
 
 impl Input {
@@ -77,6 +81,6 @@ impl Input {
 
     /// How to restore.
     pub(super) fn options(&self) -> Options {
-        Options { jobs: jobs::count(self.jobs), no_owner: self.no_owner, analyze: true }
+        Options { jobs: jobs::count(self.jobs), no_owner: self.no_owner, analyze: self.analyze }
     }
 }

@@ -95,7 +95,7 @@ pub struct Input {
     #[serde(default = "default_lock_timeout")]
     pub lock_timeout: Span,
     /// Materialized views that read the tables are refreshed in the same transaction.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub refresh: bool,
     /// Connections that copy rows at once. Default: one for each processor.
     #[serde(default)]
@@ -130,11 +130,6 @@ impl fmt::Display for Mode {
 /// How long to wait for a lock unless the plan says otherwise.
 pub(in crate::pg) fn default_lock_timeout() -> Span {
     Span::from(Duration::from_secs(5))
-}
-
-/// What a flag is unless the plan says otherwise.
-pub(in crate::pg) fn yes() -> bool {
-    true
 }
 
 /// What is wrong with `table` and `tables`.

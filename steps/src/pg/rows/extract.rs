@@ -93,11 +93,11 @@ pub struct Input {
     #[serde(default)]
     keys: Vec<Value>,
     /// Take the rows that reference the chosen ones as well, at any depth.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     children: bool,
     /// Take the rows that these need as well, at any depth. They are brought back only where they
     /// are missing.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     parents: bool,
     /// Tables to leave out, and with them what is only reached through them.
     #[serde(default)]
@@ -156,10 +156,6 @@ pub struct Extracted {
 
 /// The step kind.
 pub struct ExtractRows;
-
-fn yes() -> bool {
-    true
-}
 
 fn max_rows() -> u64 {
     MAX_ROWS

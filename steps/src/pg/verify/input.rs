@@ -64,7 +64,7 @@ pub struct Input {
     pub assertions: Vec<Assertion>,
     /// Checks every table and B-tree index of the copy at level `usable`, where the server has
     /// the extension `amcheck`.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub amcheck: bool,
 }
 
@@ -86,10 +86,6 @@ pub struct Assertion {
 
 fn default_level() -> Level {
     Level::Identical
-}
-
-fn yes() -> bool {
-    true
 }
 
 impl Input {

@@ -74,21 +74,17 @@ pub struct Encryption {
 #[expect(clippy::struct_excessive_bools, reason = "AWS has these four, each by itself")]
 pub struct PublicAccess {
     /// New access lists that make something public are refused.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub block_acls: bool,
     /// Access lists that make something public have no effect.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub ignore_acls: bool,
     /// Policies that make the bucket public are refused.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub block_policy: bool,
     /// A bucket that a policy makes public is for its own account only.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub restrict_buckets: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A rule of a lifecycle.
@@ -110,7 +106,7 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub smaller_than: Option<i64>,
     /// It is in force.
-    #[serde(default = "yes")]
+    #[serde(default = "crate::defaults::yes")]
     pub enabled: bool,
     /// To which classes objects move, and when.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
