@@ -249,6 +249,55 @@ fn inclusions_end() {
     assert_eq!(own.problems[0].message, "`top.yaml` includes `top.yaml`");
 }
 
+const PERHAPS: &str = "params: {away: {type: boolean, default: false}, where: {type: string, default: \"\"}}
+steps:
+  - {id: a, uses: fake.command, with: {argv: [x]}}
+  - {id: back, if: params.away, uses: runbook.include, with: {file: in.yaml, params: {region: \"{{ params.where }}\"}}}
+  - {id: z, uses: fake.command, with: {argv: [x]}}
+  - {id: y, needs: [back], uses: fake.command, with: {argv: [x]}}
+";
+
+/// [`INNER`], which takes no empty region.
+fn strict() -> String {
+    INNER.replace("{type: string}", "{type: string, pattern: \".+\"}")
+}
+
+#[test]
+fn an_inclusion_with_an_if_is_part_of_the_plan_when_the_parameters_say_so() {
+    let strict = strict();
+    let checked = checked(&format!("{HEAD}{PERHAPS}"), &[("in.yaml", &strict)]);
+    assert!(checked.problems.iter().all(|problem| !problem.is_error()), "{:#?}", checked.problems);
+    let without = planned(&checked, &[]).unwrap();
+    assert_eq!(order(&without), ["a: ", "z: a", "y: a"]);
+    assert!(without.included.is_empty() && !without.stores.contains_key("back.s"));
+    let with = [("away", json!(true)), ("where", json!("west"))];
+    let whole = planned(&checked, &with).unwrap();
+    let ends = "back.left back.right";
+    assert_eq!(order(&whole)[4..], [format!("z: {ends}"), format!("y: {ends}")]);
+    assert_eq!(whole.included["back"].params["region"], json!("west"));
+    let refused = planned(&checked, &with[..1]).unwrap_err();
+    assert_eq!(refused[0].code, "RB0268", "the empty region counts once it is used: {refused:#?}");
+}
+
+#[test]
+fn what_is_perhaps_not_included_is_read_and_waited_for_inside_only() {
+    let strict = strict();
+    let reading = PERHAPS.replace("argv: [x]", "argv: [\"{{ steps.back.first.outputs.path }}\"]");
+    for (text, code) in [
+        (PERHAPS.replace("needs: [back]", "needs: [back.first]"), "RB0210"),
+        (reading.replacen("{{ steps.back.first.outputs.path }}", "x", 1), "RB0221"),
+    ] {
+        let found = checked(&format!("{HEAD}{text}"), &[("in.yaml", &strict)]).problems;
+        let problem = found.iter().find(|problem| problem.is_error()).unwrap();
+        assert_eq!(problem.code, code, "{problem:#?}");
+        assert_eq!(problem.why.as_deref(), Some("it belongs to an inclusion that has an `if`"));
+    }
+    // A mistake inside is told although the defaults leave the inclusion out.
+    let wrong = strict.replace("fake.dump", "fake.damp");
+    let found = codes(&format!("{HEAD}{PERHAPS}"), &[("in.yaml", &wrong)]);
+    assert_eq!(found, ["RB0207"]);
+}
+
 #[test]
 fn what_an_inclusion_cannot_take_is_refused() {
     for (step, code) in [
@@ -259,7 +308,10 @@ fn what_an_inclusion_cannot_take_is_refused() {
         ("with: {file: ../in.yaml, params: {region: west}}", "RB0266"),
         ("with: {file: other.yaml, params: {region: west}}", "RB0266"),
         ("with: {file: \"{{ run.name }}\", params: {region: west}}", "RB0265"),
-        ("with: {file: in.yaml, params: {region: west}}, if: \"1 > 0\"", "RB0265"),
+        ("with: {file: in.yaml, params: {region: west}}, if: \"failed()\"", "RB0225"),
+        ("with: {file: in.yaml, params: {region: west}}, if: \"vars.x == 'west'\"", "RB0261"),
+        ("with: {file: in.yaml, params: {region: west}}, if: params.none", "RB0221"),
+        ("with: {file: in.yaml, params: {region: west}}, if: \"'perhaps'\"", "RB0225"),
         ("with: {file: in.yaml, params: {region: west}}, retry: {limit: 1}", "RB0265"),
         ("with: {fil: in.yaml}", "RB0201"),
     ] {

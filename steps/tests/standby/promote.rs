@@ -1,10 +1,11 @@
 //! `pg.promote`: the gate, the fence, the proof, and a connection that is lost in the middle.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use engine::step::Observation;
 use lab::wire::{Cut, Wire};
-use model::step_error::ErrorClass;
+use model::step_error::{ErrorClass, StepError};
 use serde_json::{Value, json};
 use shown::case;
 
@@ -124,26 +125,42 @@ async fn nothing_is_promoted_that_no_fence_covers() {
     assert_eq!(output["covered_by"], json!(covered));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_primary_that_goes_on_committing_is_not_fenced_whatever_is_said() {
-    let pair = Pair::new();
-    let pair = std::sync::Arc::new(pair);
-    let goes_on = std::sync::Arc::new(AtomicBool::new(true));
+/// Promotes beside somebody who writes to the old primary as long as `goes_on` holds.
+async fn beside_a_writer(
+    pair: &Arc<Pair>,
+    goes_on: impl Fn(&Pair) -> bool + Send + 'static,
+) -> Result<Value, StepError> {
+    let ended = Arc::new(AtomicBool::new(false));
     let writer = {
-        let (pair, goes_on) = (std::sync::Arc::clone(&pair), std::sync::Arc::clone(&goes_on));
+        let (pair, ended) = (Arc::clone(pair), Arc::clone(&ended));
         std::thread::spawn(move || {
-            while goes_on.load(Ordering::SeqCst) {
+            while !ended.load(Ordering::SeqCst) && goes_on(&pair) {
                 pair.write();
             }
         })
     };
-    let refused = run(KIND, &promotion(&json!({"max_bytes": "1GiB"})), &pair.ctx(1)).await;
-    goes_on.store(false, Ordering::SeqCst);
+    let promoted = run(KIND, &promotion(&json!({"max_bytes": "1GiB"})), &pair.ctx(1)).await;
+    ended.store(true, Ordering::SeqCst);
     writer.join().unwrap();
-    let refused = refused.unwrap_err();
+    promoted
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_primary_that_goes_on_committing_is_not_fenced_whatever_is_said() {
+    let pair = Arc::new(Pair::new());
+    let refused = beside_a_writer(&pair, |_| true).await.unwrap_err();
     assert_eq!((refused.code.as_str(), refused.class), ("RB0552", ErrorClass::Permanent));
     assert!(refused.message.ends_with("still commits, and the standby streams it"), "{refused}");
     assert!(pair.is_standby());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_stays_the_only_one_is_waited_for() {
+    let pair = Arc::new(Pair::new());
+    let heard = |pair: &Pair| pair.host.logged().contains("a commit of the old primary arrived");
+    let output = beside_a_writer(&pair, move |pair| !heard(pair)).await.unwrap();
+    assert!(heard(&pair), "{}", pair.host.logged());
+    assert_eq!((&output["timeline"], pair.promotions()), (&json!(2), once()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

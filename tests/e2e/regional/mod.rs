@@ -164,25 +164,30 @@ fn a_lost_region_is_left_and_gone_back_to() {
 }
 
 #[test]
-fn a_drill_goes_there_and_back_and_loses_nothing() {
+fn a_monthly_drill_recovers_goes_there_and_back_and_loses_nothing() {
     let scene = Scene::new();
+    scene.run(&["run", "runbooks/daily-backup.yaml"], &[]).expect(0);
     let probes = Probes::start(&scene);
     let suite = scene.folder("suite").join("ran");
-    scene.drill(&format!("sh,-c,echo ran >> {}", suite.display())).expect(0);
+    let ran = format!("sh,-c,echo ran >> {}", suite.display());
+    scene.drill("runbooks/monthly-drill.yaml", &ran, &["regional=true"]).expect(0);
     probes.saw_one_primary();
     assert_eq!(std::fs::read_to_string(suite).unwrap(), "ran\nran\n", "away and at home");
     assert_eq!(scene.effects_of("Promoted").len(), 2);
     assert_eq!(scene.account()["lost"], 0, "{}", scene.account());
-    assert_eq!(number(&scene.report(), "/rpo/loss_ms"), 0);
     assert!(scene.account()["database"].as_str().unwrap().contains("127.0.1.2"));
+    let report = scene.report();
+    assert_eq!(report["rpo"]["reported_by"], "recover", "{}", report["rpo"]);
+    assert_eq!(report["rto"]["ended_by"], "region.return.served", "{}", report["rto"]);
     let told = format!("{:?}", scene.site.sink().messages());
     assert!(told.contains("app-home is the primary, timeline 3"), "{told}");
+    assert!(told.contains("what was lost of"), "{told}");
 }
 
 #[test]
 fn a_drill_whose_suite_fails_stays_where_it_is() {
     let scene = Scene::new();
-    scene.drill("false").expect(1);
+    scene.drill("runbooks/regional-drill.yaml", "false", &[]).expect(1);
     assert_eq!(scene.effects_of("Promoted").len(), 1);
     let told = format!("{:?}", scene.site.sink().messages());
     assert!(told.contains("FAILED at suite_away"), "{told}");

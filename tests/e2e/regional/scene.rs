@@ -137,8 +137,8 @@ impl Scene {
         self.run_home(&["run", "runbooks/failback.yaml", "--yes"], &params)
     }
 
-    /// Runs `regional-drill` with a test suite: a program and its arguments, commas between them.
-    pub(super) fn drill(&self, suite: &str) -> Ended {
+    /// Runs a drill with a test suite: a program and its arguments, commas between them.
+    pub(super) fn drill(&self, runbook: &str, suite: &str, more: &[&str]) -> Ended {
         let said = [
             "primary=app-primary".to_owned(),
             format!("primary_region={EAST}"),
@@ -157,10 +157,10 @@ impl Scene {
             format!("suite={suite}"),
             "attended=false".to_owned(),
         ];
-        let params: Vec<String> = said.into_iter().chain(self.moving()).collect();
+        let mut params: Vec<String> = said.into_iter().chain(self.moving()).collect();
+        params.extend(more.iter().map(|&param| param.to_owned()));
         let now = Timestamp::now().to_string();
-        let args = ["run", "runbooks/regional-drill.yaml", "--yes", "--incident-at", &now];
-        self.run_home(&args, &params)
+        self.run_home(&["run", runbook, "--yes", "--incident-at", &now], &params)
     }
 
     /// A runbook that goes home knows the instances of the way.
