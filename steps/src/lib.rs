@@ -80,6 +80,7 @@ pub static STEPS: &[&dyn DynStep] = &[
     &Typed::<rds::restore_to_time::RestoreToTime>::new(),
     &Typed::<rds::wait::Wait>::new(),
     &Typed::<rds::delete_instance::DeleteInstance>::new(),
+    &Typed::<rds::lift_fence::LiftFence>::new(),
     &Typed::<supabase::list_backups::ListBackups>::new(),
     &Typed::<supabase::restore_pitr::RestorePitr>::new(),
     &Typed::<aws::route53::update::Update>::new(),

@@ -3,7 +3,9 @@
 pub mod create_replica;
 pub mod delete_instance;
 pub mod describe;
+pub(crate) mod groups;
 pub mod instance;
+pub mod lift_fence;
 mod making;
 pub mod promote_replica;
 pub mod restore_snapshot;

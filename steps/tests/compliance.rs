@@ -28,7 +28,7 @@ const CATALOGUE: &str = "
     pg.rewind_rejoin pg.mask store.put store.get store.copy store.list store.prune store.check
     file.checksum file.encrypt file.decrypt s3.copy s3.sync s3.configure rds.describe
     rds.promote_replica rds.create_replica rds.snapshot rds.restore_snapshot rds.restore_to_time
-    rds.wait rds.delete_instance route53.update route53.wait ssm.put_parameter secrets.put supabase.list_backups
+    rds.wait rds.delete_instance rds.lift_fence route53.update route53.wait ssm.put_parameter secrets.put supabase.list_backups
     supabase.restore_pitr http.request http.check dns.check command.run docker.exec git.commit
     slack.notify pagerduty.event webhook.post human.approve human.task flow.wait flow.pass
     runbook.include fence";

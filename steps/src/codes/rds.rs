@@ -89,4 +89,18 @@ pub(super) const CODES: &[CodeInfo] = &[
          that is protected or has replicas stays as well. Nothing was changed.",
         "uses: rds.delete_instance, with: {instance: app-primary}",
     ),
+    CodeInfo::new(
+        "RB0687",
+        "a fence is not lifted",
+        "The replica was promoted, or is no longer one of the instance that is shut in. Whoever got in there again would \
+         write to a second primary. Nothing was changed: go on with the new primary, and come back by a failback.",
+        "uses: rds.lift_fence, after the promotion",
+    ),
+    CodeInfo::new(
+        "RB0688",
+        "an instance is not back after a fence",
+        "Its security groups do not hold yet, or they let nobody in, or its server does not answer. Nothing was promoted. \
+         Look at the groups, and run it again.",
+        "uses: rds.lift_fence, with: {security_groups: [sg-isolated]}",
+    ),
 ];

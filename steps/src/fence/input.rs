@@ -46,7 +46,8 @@ use serde::{Deserialize, Serialize};
 /// ## What it changes
 /// The server is stopped, and with `systemd` and `docker` does not start by itself again. Do not
 /// start it as a primary again: rewind it, or build it anew. With `rds` it runs and nobody gets in;
-/// `former_security_groups` says where it was, should the failover be called off.
+/// `former_security_groups` says where it was; `rds.lift_fence` puts it back when the failover is
+/// called off.
 ///
 /// ## How it can fail
 /// When the server still takes connections after `wait`; the error says what it still did. When

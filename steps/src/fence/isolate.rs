@@ -18,6 +18,7 @@ use crate::aws::place::Place;
 use crate::aws::rds::{Rds, Sent};
 use crate::pg::connection::{Session, connect};
 use crate::pg::target::Target;
+use crate::rds::groups;
 use crate::rds::instance::{Instance, missing};
 use crate::rds::watch::{Pace, Watch};
 
@@ -27,15 +28,8 @@ const FORMER: &str = "fence_former_groups";
 /// The fact that tells that no session from before is left.
 const DROPPED: &str = "fence_dropped";
 
-/// Between two looks at the security groups.
-const INTERVAL: Duration = Duration::from_secs(1);
-
 /// Between two looks at a reboot, which may be short.
 const CLOSELY: Duration = Duration::from_millis(200);
-
-/// So many looks that show nothing of a request whose answer was lost, and it is made again: the
-/// same groups a second time do no harm.
-const CALM_LOOKS: u32 = 10;
 
 /// How the sessions from before were ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,42 +156,17 @@ async fn shut_in(
     rds: &Rds,
     evidence: &mut Evidence,
 ) -> Result<bool, StepError> {
-    let name = input.instance();
-    let mut watch = Watch::new(ctx, Pace { interval: INTERVAL, limit: input.timeout.duration() });
-    let mut patience = 0;
-    loop {
-        let seen = match rds.instance(name).await {
-            Ok(Some(found)) if found.is_in(&input.security_groups) => {
-                evidence.saw(ctx, format!("RDS says {}: active", input.isolation()));
-                return Ok(true);
-            }
-            Ok(Some(_)) if patience > 0 => {
-                patience -= 1;
-                Ok(format!("RDS puts {}", input.isolation()))
-            }
-            Ok(Some(found)) => {
-                ctx.log(format!("ModifyDBInstance {}: now {}", input.isolation(), told(&found)));
-                match rds.isolate(name, &input.security_groups).await {
-                    Sent::Accepted => {
-                        patience = u32::MAX;
-                        Ok("ModifyDBInstance: accepted".to_owned())
-                    }
-                    Sent::Lost(error) => {
-                        patience = CALM_LOOKS;
-                        Ok(format!("{error}: the groups of the instance tell"))
-                    }
-                    Sent::State(why) | Sent::Taken(why) => Ok(why),
-                    Sent::Refused(error) => Err(error),
-                }
-            }
-            Ok(None) => return Err(missing("DB instance", name, rds.region())),
-            Err(error) => Err(error),
-        };
-        if !watch.again(seen).await? {
-            evidence.saw(ctx, format!("{} is not so after {}", input.isolation(), input.timeout));
-            return Ok(false);
-        }
-    }
+    let (groups, limit) = (&input.security_groups, input.timeout.duration());
+    let holds = groups::put_into(ctx, rds, input.instance(), groups, limit).await?;
+    evidence.saw(
+        ctx,
+        if holds {
+            format!("RDS says {}: active", input.isolation())
+        } else {
+            format!("{} is not so after {}", input.isolation(), input.timeout)
+        },
+    );
+    Ok(holds)
 }
 
 /// Ends every connection by a reboot, and waits until it was seen. Nothing when it was not.
@@ -242,15 +211,6 @@ async fn reboot(
     }
 }
 
-fn told(found: &Instance) -> String {
-    let groups: Vec<_> = found
-        .security_groups
-        .iter()
-        .map(|group| format!("{} ({})", group.id, group.status))
-        .collect();
-    groups.join(", ")
-}
-
 /// What RDS says of the instance now. Only looks.
 pub(super) async fn verdict(
     input: &Input,
@@ -270,9 +230,12 @@ pub(super) async fn verdict(
         }
         Err(error) => return Err(error),
     };
-    evidence.saw(ctx, format!("RDS: `{name}` is {}, in {}", found.status, told(&found)));
+    evidence.saw(ctx, format!("RDS: `{name}` is {}, in {}", found.status, groups::told(&found)));
     if !found.is_in(&input.security_groups) {
-        return Ok(Verdict::Runs(format!("`{name}` is in the security groups {}", told(&found))));
+        return Ok(Verdict::Runs(format!(
+            "`{name}` is in the security groups {}",
+            groups::told(&found)
+        )));
     }
     Ok(match dropped(ctx) {
         Some(dropped) => {

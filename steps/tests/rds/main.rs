@@ -7,6 +7,7 @@ mod alone;
 mod bed;
 mod describe;
 mod fence;
+mod lift;
 mod lost;
 mod made;
 mod promote;

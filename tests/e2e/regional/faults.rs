@@ -138,6 +138,9 @@ fn a_replica_that_does_not_get_everything_is_not_promoted() {
         let (scene, ended) = during(&Asked::new(fault), &["catch_up=2s"]);
         assert_eq!(ended.status, Some(1), "{fault}: {ended:?}");
         assert_eq!(scene.effects_of("PromoteReadReplica"), Vec::<usize>::new(), "{fault}");
+        // The failover is called off, and the application goes on where it was.
+        scene.run(&["undo", &scene.newest(), "--yes"], &[]).expect(0);
+        scene.sql("PRIMARY_DATABASE_URL", "INSERT INTO probe VALUES (1)");
     }
 }
 

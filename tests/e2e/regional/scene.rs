@@ -183,14 +183,19 @@ impl Scene {
         Ended::of(aws.output().unwrap()).expect(0).stdout
     }
 
-    /// The newest run as `runbook report` tells it.
-    pub(super) fn report(&self) -> Value {
+    /// The newest run.
+    pub(super) fn newest(&self) -> String {
         let mut runs: Vec<_> = std::fs::read_dir(self.folder.path().join("state/runs"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         runs.sort();
-        let ended = self.run(&["report", runs.last().unwrap(), "--format", "json"], &[]);
+        runs.pop().unwrap()
+    }
+
+    /// The newest run as `runbook report` tells it.
+    pub(super) fn report(&self) -> Value {
+        let ended = self.run(&["report", &self.newest(), "--format", "json"], &[]);
         serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{ended:?}"))
     }
 

@@ -82,7 +82,7 @@ impl Rds {
     }
 
     /// Puts an instance into these security groups, at once.
-    pub(crate) async fn isolate(&self, instance: &str, groups: &[String]) -> Sent {
+    pub(crate) async fn move_into(&self, instance: &str, groups: &[String]) -> Sent {
         let request = self.changes.modify_db_instance().db_instance_identifier(instance);
         let request = request.set_vpc_security_group_ids(Some(groups.to_vec()));
         let answer = request.apply_immediately(true).send().await;
