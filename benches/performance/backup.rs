@@ -181,7 +181,9 @@ fn restore_rows(bench: &Bench) -> Vec<Row> {
         documents.push(timed(&mut || bench.shell(psql)));
         bench.drop_restored();
     }
-    [&mut bare, &mut whole, &mut documents].into_iter().for_each(|times| times.sort());
+    for times in [&mut bare, &mut whole, &mut documents] {
+        times.sort();
+    }
     let row = |what: &str, ours: Duration| {
         let faster = ratio(documents[1], ours);
         let (ours, theirs) = (ours.as_secs_f64(), documents[1].as_secs_f64());
