@@ -94,8 +94,10 @@ impl Bench {
         assert!(shell.status().expect("a shell runs").success(), "{command}");
     }
 
+    /// Nothing that was written before is left to be written during a measurement.
     fn settle(&self) {
         self.cluster.execute(DATABASE, "CHECKPOINT").expect("the server writes a checkpoint");
+        self.shell("sync");
     }
 }
 

@@ -36,7 +36,9 @@ use crate::aws::rds::Rds;
 /// ## How it can fail
 /// The name is taken; the source has no backups or is busy, which another attempt may find otherwise;
 /// AWS does not permit it; the replica is not available after `timeout`: it is looked at again, and
-/// never made twice.
+/// never made twice. Between regions of `GovCloud` or of China, AWS asks for a presigned request when the
+/// source is encrypted, which this step does not make; between others it does not
+/// (<https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstanceReadReplica.html>).
 ///
 /// ## Example
 /// ```yaml

@@ -6,6 +6,7 @@ mod open_set;
 mod pack;
 mod parts;
 mod place;
+mod queue;
 mod rows_in;
 mod rows_out;
 mod unpack;

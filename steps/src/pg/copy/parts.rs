@@ -1,8 +1,6 @@
 //! The objects of tables, copied into tables over several connections.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use engine::context::StepContext;
 use futures_util::future::try_join_all;
@@ -10,6 +8,7 @@ use model::set::manifest::{File, Table};
 use model::step_error::StepError;
 
 use super::open_set::OpenSet;
+use super::queue::Queue;
 use super::rows_in::restore_rows;
 use crate::pg::connection::{Session, connect_pinned};
 use crate::pg::meter::Meter;
@@ -32,16 +31,8 @@ pub(in crate::pg) struct CopyParts<'a> {
     pub(in crate::pg) analyze: bool,
 }
 
-/// An object of rows, and the table that takes them.
-struct Part<'a> {
-    table: &'a Table,
-    file: &'a File,
-    /// Objects of the table that are not in yet.
-    left: Arc<AtomicUsize>,
-}
-
 /// What is still to be copied.
-type Parts<'a> = Mutex<VecDeque<Part<'a>>>;
+type Parts<'a> = Mutex<Queue<&'a Table, &'a File>>;
 
 impl CopyParts<'_> {
     /// Copies the objects of the first of each pair, a table of the set, into the second.
@@ -50,9 +41,9 @@ impl CopyParts<'_> {
         tables: impl Iterator<Item = (&'t Table, &'t Table)>,
     ) -> Result<(), StepError> {
         let files = &self.from.set.manifest.files;
-        let mut parts = Vec::new();
+        let mut waiting = Vec::new();
         for (table, to) in tables {
-            let left = Arc::new(AtomicUsize::new(table.parts.len()));
+            let mut parts = Vec::with_capacity(table.parts.len());
             for part in &table.parts {
                 let missing = || {
                     let message = format!("the manifest has no entry for `{}`", part.file);
@@ -60,22 +51,24 @@ impl CopyParts<'_> {
                 };
                 let file = files.iter().find(|file| file.path == part.file);
                 let file = file.ok_or_else(missing)?;
-                parts.push(Part { table: to, file, left: Arc::clone(&left) });
+                parts.push((file.bytes, file));
             }
+            waiting.push((to, parts));
         }
-        parts.sort_by_key(|part| std::cmp::Reverse(part.file.bytes));
-        let parts = Mutex::new(VecDeque::from(parts));
+        let parts = Mutex::new(Queue::new(waiting));
         try_join_all((0..self.jobs).map(|_| self.copy(&parts))).await?;
         Ok(())
     }
 
     async fn copy(&self, parts: &Parts<'_>) -> Result<(), StepError> {
-        let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let parts = || parts.lock().unwrap_or_else(PoisonError::into_inner);
         let session = connect_pinned(self.ctx, self.target).await?;
-        while let Some(Part { table, file, left }) = next() {
+        loop {
+            let Some(taken) = parts().take() else { break };
+            let (table, file) = (taken.table, taken.part);
             restore_rows(&session, table, self.from, file).await?;
             self.meter.add(&format!("restore `{}`", table.table_name()), file.bytes);
-            if self.analyze && left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            if parts().is_in(&taken) && self.analyze {
                 analyze(&session, table).await?;
             }
         }
