@@ -26,7 +26,9 @@ use serde_json::{Map, Value};
 ///
 /// ## What it changes
 /// Nothing by itself: `runbook plan` shows what each of the steps changes. It takes `id`, `name`,
-/// `phase`, `uses`, `with` and `needs`; `phase` holds for steps that have none of their own.
+/// `phase`, `uses`, `with`, `needs` and `if`; `phase` holds for steps that have none of their own.
+/// `if` reads parameters only: before the run they say whether the steps are part of the plan. The
+/// outputs of steps that may be left out in this way are not read from outside.
 ///
 /// ## How it can fail
 /// It never runs. `runbook validate` says when the file cannot be read, leaves the folder of the

@@ -44,7 +44,10 @@ const PROOFS: u32 = 10;
 /// It refuses a server that is no standby or that belongs to another cluster, and a promotion that
 /// no `fence` covers. Then comes the gate: what the old primary had written (`expected_lsn`, as it
 /// was read when it was fenced, else what the standby hears while it streams) less what the standby
-/// has received. Positions compare as numbers, so an idle primary is not late. Only then it writes
+/// has received. Positions compare as numbers, so an idle primary is not late. While the standby
+/// streams, it listens for a second whether the old primary still commits. A commit that arrives may
+/// be the server's own, of autovacuum or of RDS, so it then waits for five seconds without one; after
+/// five seconds with one, somebody writes, and nothing is promoted. Only then it writes
 /// down what the standby is (system identifier, timeline, position) and calls `pg_promote`.
 ///
 /// The new primary has to prove itself: it is not in recovery, has the same system identifier and
