@@ -292,6 +292,9 @@ fn what_is_perhaps_not_included_is_read_and_waited_for_inside_only() {
         assert_eq!(problem.code, code, "{problem:#?}");
         assert_eq!(problem.why.as_deref(), Some("it belongs to an inclusion that has an `if`"));
     }
+    // A mistake in the condition is no reason to complain of what it guards.
+    let misspelt = PERHAPS.replace("params.away", "params.awry");
+    assert_eq!(codes(&format!("{HEAD}{misspelt}"), &[("in.yaml", &strict)]), ["RB0221"]);
     // A mistake inside is told although the defaults leave the inclusion out.
     let wrong = strict.replace("fake.dump", "fake.damp");
     let found = codes(&format!("{HEAD}{PERHAPS}"), &[("in.yaml", &wrong)]);

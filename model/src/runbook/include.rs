@@ -93,7 +93,7 @@ fn given(node: &Node, problems: &mut Vec<Diagnostic>) -> IndexMap<String, Entry>
     }
 }
 
-/// Whether `if` holds, which reads nothing but the parameters.
+/// Whether `if` holds, which reads nothing but the parameters. One with a problem does not.
 pub(super) fn is_wanted(
     condition: Option<&Spanned>,
     (runbook, bound): (&Runbook, &Bound),
@@ -102,7 +102,7 @@ pub(super) fn is_wanted(
     let Some(condition) = condition else { return true };
     let mut reading = Reading { runbook, bound, problems, sampled: false };
     let holds = reading.holds(condition);
-    reading.sampled || holds != Some(false)
+    reading.sampled || holds == Some(true)
 }
 
 /// The parameters of an included runbook. What is wrong with one is reported, and the check goes
