@@ -47,7 +47,8 @@ const PROOFS: u32 = 10;
 /// has received. Positions compare as numbers, so an idle primary is not late. While the standby
 /// streams, it listens for a second whether the old primary still commits. A commit that arrives may
 /// be the server's own, of autovacuum or of RDS, so it then waits for five seconds without one; after
-/// five seconds with one, somebody writes, and nothing is promoted. Only then it writes
+/// five seconds with one, somebody writes, and nothing is promoted. What the standby was told of and
+/// does not have yet gets the same five seconds to arrive. Only then it writes
 /// down what the standby is (system identifier, timeline, position) and calls `pg_promote`.
 ///
 /// The new primary has to prove itself: it is not in recovery, has the same system identifier and

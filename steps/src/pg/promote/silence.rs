@@ -10,7 +10,8 @@ use std::time::Duration;
 /// Between two looks.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// Looks without a commit that are silence once one was heard; before, one is.
+/// Looks without a commit that are silence once one was heard, or while WAL is on its way; else one
+/// is.
 pub(super) const QUIET_LOOKS: u32 = 5;
 
 /// So many looks that found a commit, and somebody writes.
@@ -35,14 +36,15 @@ pub(super) enum Heard {
 }
 
 impl Listening {
-    /// Takes in what a look found.
-    pub(super) fn hear(&mut self, committed: bool) -> Heard {
+    /// Takes in what a look found: a commit, and WAL that the standby was told of and does not have
+    /// yet, which may arrive by the next look.
+    pub(super) fn hear(&mut self, committed: bool, arriving: bool) -> Heard {
         if committed {
             (self.commits, self.quiet) = (self.commits + 1, 0);
             return if self.commits >= WRITER_LOOKS { Heard::Writer } else { Heard::Doubt };
         }
         self.quiet += 1;
-        let enough = if self.commits == 0 { 1 } else { QUIET_LOOKS };
+        let enough = if self.commits == 0 && !arriving { 1 } else { QUIET_LOOKS };
         if self.quiet >= enough { Heard::Silence } else { Heard::Doubt }
     }
 }
@@ -56,7 +58,7 @@ mod tests {
     /// The answer to these looks, and after how many it came.
     fn after(looks: impl IntoIterator<Item = bool>) -> Option<(Heard, usize)> {
         let mut listening = Listening::default();
-        let heard = looks.into_iter().map(|look| listening.hear(look));
+        let heard = looks.into_iter().map(|look| listening.hear(look, false));
         heard.enumerate().find(|(_, heard)| *heard != Heard::Doubt).map(|(at, it)| (it, at + 1))
     }
 
@@ -72,6 +74,16 @@ mod tests {
         assert_eq!(after(once), Some((Heard::Silence, 6)));
         let tables = [true, true, false, true, false, false, false, false, false];
         assert_eq!(after(tables), Some((Heard::Silence, 9)));
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_waited_for_as_long() {
+        let mut listening = Listening::default();
+        assert_eq!(listening.hear(false, true), Heard::Doubt);
+        assert_eq!(listening.hear(false, false), Heard::Silence);
+        let mut listening = Listening::default();
+        let heard = [(); 5].map(|()| listening.hear(false, true));
+        assert_eq!((heard[3], heard[4]), (Heard::Doubt, Heard::Silence), "the gate judges then");
     }
 
     proptest! {

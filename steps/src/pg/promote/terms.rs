@@ -71,7 +71,7 @@ async fn check_silence(ctx: &StepContext, session: &Session) -> Result<Standing,
         ctx.sleep(LOOK).await?;
         let before = std::mem::replace(&mut found, look(session).await?);
         let committed = found.replayed_until > before.replayed_until;
-        match listening.hear(committed) {
+        match listening.hear(committed, found.heard > found.received) {
             Heard::Silence => break,
             Heard::Writer => {
                 return Err(uncovered("the old primary still commits, and the standby streams it"));
