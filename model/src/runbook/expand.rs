@@ -109,6 +109,16 @@ pub(super) enum Loose {
     Inclusion,
 }
 
+impl Loose {
+    /// Why, in words, of something inside `group`.
+    pub(super) fn why(self, group: &str) -> String {
+        match self {
+            Self::Item => format!("the items of `{group}` come from a parameter"),
+            Self::Inclusion => "it belongs to an inclusion that has an `if`".to_owned(),
+        }
+    }
+}
+
 impl<'a> Expansion<'a> {
     /// Spreads a runbook out; the parameters are those of the runbook itself.
     pub(super) fn new(runbook: &'a Runbook, bound: Bound, problems: &mut Vec<Diagnostic>) -> Self {

@@ -158,9 +158,7 @@ pub(super) fn params_in(node: &Node) -> Vec<String> {
     match &node.value {
         NodeValue::Null => Vec::new(),
         NodeValue::Scalar(scalar) => {
-            let references = template::references(&scalar.text).unwrap_or_default();
-            let params = references.into_iter().filter(|one| one.root == "params");
-            params.filter_map(|one| one.path.into_iter().next()).collect()
+            params_among(template::references(&scalar.text).unwrap_or_default())
         }
         NodeValue::List(items) => items.iter().flat_map(params_in).collect(),
         NodeValue::Map(entries) => entries.values().flat_map(|e| params_in(&e.node)).collect(),
@@ -170,7 +168,11 @@ pub(super) fn params_in(node: &Node) -> Vec<String> {
 /// The parameters that a condition reads.
 pub(super) fn params_of(condition: &Spanned) -> Vec<String> {
     let references = Condition::parse(&condition.text).map(|parsed| parsed.references());
-    let params = references.unwrap_or_default().into_iter().filter(|one| one.root == "params");
+    params_among(references.unwrap_or_default())
+}
+
+fn params_among(references: Vec<Reference>) -> Vec<String> {
+    let params = references.into_iter().filter(|one| one.root == "params");
     params.filter_map(|one| one.path.into_iter().next()).collect()
 }
 

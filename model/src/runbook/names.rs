@@ -314,18 +314,12 @@ impl<'a> Names<'a> {
 /// Something that is there only for some parameters.
 fn loose(name: &str, why: Loose, at: SourceSpan) -> Diagnostic {
     let group = name.rsplit_once('.').map_or(name, |(group, _)| group);
-    let (why, help) = match why {
-        Loose::Item => (
-            format!("the items of `{group}` come from a parameter"),
-            format!("read `steps.{group}.outputs`, the list of all"),
-        ),
-        Loose::Inclusion => (
-            "it belongs to an inclusion that has an `if`".to_owned(),
-            "read it in a step of the included runbook".to_owned(),
-        ),
+    let help = match why {
+        Loose::Item => format!("read `steps.{group}.outputs`, the list of all"),
+        Loose::Inclusion => "read it in a step of the included runbook".to_owned(),
     };
     Diagnostic::error(code::UNDEFINED, at, format!("`{name}` is there only for some parameters"))
-        .why(why)
+        .why(why.why(group))
         .help(help)
 }
 

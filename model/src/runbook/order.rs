@@ -2,7 +2,7 @@
 
 use indexmap::IndexSet;
 
-use super::expand::{Expansion, Found, Loose, Sort};
+use super::expand::{Expansion, Found, Sort};
 use super::step::{Spanned, Step};
 use crate::codes::language as code;
 use crate::diagnostic::Diagnostic;
@@ -135,13 +135,9 @@ impl<'a> Writing<'_, 'a, '_> {
         let Some(why) = found.loose else { return Ok(found) };
         let message = format!("`{}` is there only for some parameters", need.text);
         let group = path[..path.len() - 1].join(".");
-        let why = match why {
-            Loose::Item => format!("the items of `{group}` come from a parameter"),
-            Loose::Inclusion => "it belongs to an inclusion that has an `if`".to_owned(),
-        };
         Err(Box::new(
             Diagnostic::error(code::NEEDS, need.span.clone(), message)
-                .why(why)
+                .why(why.why(&group))
                 .help(format!("write `needs: [{group}]`, which waits for all of them")),
         ))
     }

@@ -148,7 +148,7 @@ impl Input {
 
     /// Waits until somebody gets in and finds a primary.
     async fn let_in(&self, ctx: &StepContext) -> Result<(), StepError> {
-        let mut watch = Watch::new(ctx, Pace::new(self.interval, self.timeout));
+        let mut watch = Watch::new(ctx, self.pace());
         loop {
             let seen = match timeout(PATIENCE, is_in_recovery(ctx, &self.connection)).await {
                 Ok(Ok(false)) => return Ok(()),
